@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+# Tolltap's one Makefile: quiet by default, V=1 shows commands. Output goes to $(BUILD).
+# Sources are found by folder: a new .c file under agent/, pricing/ or exporter/ is built, a new
+# tests/unit/**/test_*.c is a unit test, with no change here.
+
+BUILD   ?= build
+PREFIX  ?= /usr/local
+CC      ?= gcc
+CLANG   ?= clang
+BPFTOOL ?= $(firstword $(wildcard /usr/sbin/bpftool) bpftool)
+VERSION := $(shell cat VERSION)
+SAN     ?=
+
+Q := $(if $(V),,@)
+say = $(if $(V),,@printf '  %-7s %s\n' '$(1)' '$(2)')
+
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := all
+
+PACKAGES := libbpf libelf zlib libcjson libcurl sqlite3 libmicrohttpd yaml-0.1 libbrotlidec libzstd \
+            capstone nettle
+WARN  := -Wall -Wextra -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2 -Wimplicit-fallthrough
+CFLAGS ?= -O2 -g
+ALL_CFLAGS = -std=gnu17 $(WARN) $(CFLAGS) $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=undefined) \
+            -fstack-protector-strong -D_GNU_SOURCE -DTOLLTAP_VERSION='"$(VERSION)"' -I. -I$(BUILD) \
+            $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
+LIBS = $(shell pkg-config --libs $(PACKAGES)) -lm -lpthread
+
+BPF_SRC  := $(wildcard bpf/*.bpf.c)
+SKEL     := $(BPF_SRC:bpf/%.bpf.c=$(BUILD)/bpf/%.skel.h)
+SRC      := $(wildcard agent/*.c agent/*/*.c pricing/*.c exporter/*.c)
+OBJ      := $(SRC:%.c=$(BUILD)/%.o)
+LIB_OBJ  := $(filter-out $(BUILD)/agent/main.o,$(OBJ))
+UNIT_SRC := $(shell find tests/unit -name 'test_*.c' 2>/dev/null)
+UNIT     := $(UNIT_SRC:%.c=$(BUILD)/%)
+
+.PHONY: all clean help unit
+all: $(BUILD)/tolltap ## build the binary
+
+$(BUILD)/bpf/%.o: bpf/%.bpf.c $(wildcard bpf/*.h)
+	@mkdir -p $(@D)
+	$(call say,BPF,$<)
+	$(Q)$(CLANG) -O2 -g -target bpf -mcpu=v2 -D__TARGET_ARCH_$(subst x86_64,x86,$(subst aarch64,arm64,$(shell uname -m))) -I. -I$(BUILD) \
+	  -idirafter /usr/include/$(shell uname -m)-linux-gnu -Wall -Wextra -Wno-unused-parameter -c $< -o $@
+	$(Q)llvm-strip -g $@
+
+$(BUILD)/bpf/%.skel.h: $(BUILD)/bpf/%.o
+	$(call say,SKEL,$@)
+	$(Q)$(BPFTOOL) gen skeleton $< name $(subst .,_,$*)_bpf > $@
+
+$(BUILD)/%.o: %.c | $(SKEL)
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
+
+$(BUILD)/libtolltap.a: $(LIB_OBJ)
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && ar rcs $@ $^
+
+$(BUILD)/tolltap: $(BUILD)/agent/main.o $(BUILD)/libtolltap.a
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $^ $(LIBS)
+
+$(BUILD)/tests/unit/%: tests/unit/%.c $(BUILD)/libtolltap.a
+	@mkdir -p $(@D)
+	$(call say,TEST,$<)
+	$(Q)$(CC) $(ALL_CFLAGS) -Itests -MMD -MP -o $@ $< $(BUILD)/libtolltap.a $(LIBS) -lcmocka
+
+unit: $(UNIT) ## unit tests only (cmocka); T=name runs those whose path contains it
+	$(Q)for t in $(UNIT); do case $$t in *$(T)*) echo "== $$t"; $$t || exit 1;; esac; done
+
+clean: ## remove the build directory
+	$(Q)rm -rf $(BUILD)
+
+help: ## list targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+-include $(OBJ:.o=.d) $(UNIT:=.d)

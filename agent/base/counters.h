@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The agent's own counters: a fixed table, one row per (metric family, label set). Any module but a
+ * parser may count; the exporter prints the table, zero series included. Adding one is adding a
+ * row.
+ */
+#ifndef TT_COUNTERS_H
+#define TT_COUNTERS_H
+
+#include "agent/base/base.h"
+
+/* X(symbol, family, labels or "") */
+#define TT_COUNTERS(X)                                                                            \
+	X(LOST_RING_FULL, "tolltap_capture_lost_events_total", "reason=\"ring_full\"")            \
+	X(LOST_USER_COPY, "tolltap_capture_lost_events_total", "reason=\"user_copy\"")            \
+	X(LOST_CALL_TOO_LONG, "tolltap_capture_lost_events_total", "reason=\"call_too_long\"")    \
+	X(LOST_FRAME_MAP, "tolltap_capture_lost_events_total", "reason=\"frame_map\"")            \
+	X(LOST_CONN_MAP, "tolltap_capture_lost_events_total", "reason=\"conn_map\"")              \
+	X(LOST_INVALID, "tolltap_capture_lost_events_total", "reason=\"invalid_record\"")         \
+	X(LOST_PROC_EVENTS, "tolltap_capture_lost_events_total", "reason=\"process_event\"")      \
+	X(CAPTURE_BYTES, "tolltap_capture_bytes_total", "")                                       \
+	X(CAPTURE_CALLS, "tolltap_capture_calls_total", "")                                       \
+	X(CONN_DECODED, "tolltap_connections_total", "state=\"decoded\",reason=\"\"")             \
+	X(CONN_CANDIDATE, "tolltap_connections_total", "state=\"candidate\",reason=\"\"")         \
+	X(CONN_MUTED, "tolltap_connections_total", "state=\"muted\",reason=\"not_llm\"")          \
+	X(CONN_MUTED_SERVER, "tolltap_connections_total",                                         \
+	  "state=\"muted\",reason=\"server_side\"")                                               \
+	X(CONN_MUTED_NEVER, "tolltap_connections_total", "state=\"muted\",reason=\"never_host\"") \
+	X(CONN_BLIND_HTTP2, "tolltap_connections_total", "state=\"blind\",reason=\"http2\"")      \
+	X(CONN_BLIND_UPGRADE, "tolltap_connections_total", "state=\"blind\",reason=\"upgrade\"")  \
+	X(CONN_EVICTED, "tolltap_connections_evicted_total", "reason=\"table_full\"")             \
+	X(CONN_EVICTED_IDLE, "tolltap_connections_evicted_total", "reason=\"idle\"")              \
+	X(CONN_EVICTED_MEMORY, "tolltap_connections_evicted_total", "reason=\"memory\"")          \
+	X(STREAM_GAPS, "tolltap_stream_gaps_total", "")                                           \
+	X(DECODE_HTTP1, "tolltap_decode_errors_total", "layer=\"http1\"")                         \
+	X(DECODE_CODING, "tolltap_decode_errors_total", "layer=\"content_coding\"")               \
+	X(DECODE_BOMB, "tolltap_decode_errors_total", "layer=\"content_coding_limit\"")           \
+	X(DECODE_JSON, "tolltap_decode_errors_total", "layer=\"json\"")                           \
+	X(DECODE_SSE, "tolltap_decode_errors_total", "layer=\"sse\"")                             \
+	X(USAGE_MISMATCH, "tolltap_usage_mismatch_total", "")                                     \
+	X(LEDGER_ROWS, "tolltap_ledger_rows_total", "")                                           \
+	X(LEDGER_COMMITS, "tolltap_ledger_commits_total", "")                                     \
+	X(LEDGER_DROPPED, "tolltap_ledger_dropped_total", "reason=\"queue_full\"")                \
+	X(LEDGER_DROPPED_DISK, "tolltap_ledger_dropped_total", "reason=\"disk\"")                 \
+	X(CONFIG_RELOADS, "tolltap_config_reloads_total", "result=\"ok\"")                        \
+	X(CONFIG_RELOADS_BAD, "tolltap_config_reloads_total", "result=\"error\"")                 \
+	X(PRICES_RELOADS_BAD, "tolltap_prices_reload_errors_total", "")
+
+enum counter {
+#define X(symbol, family, labels) COUNTER_##symbol,
+	TT_COUNTERS(X)
+#undef X
+		COUNTERS
+};
+
+struct counter_row {
+	const char *family;
+	const char *labels;
+};
+
+extern const struct counter_row counter_rows[COUNTERS];
+
+void counter_add(enum counter which, uint64_t n); /* thread-safe */
+void counter_set(enum counter which, uint64_t n); /* for totals kept elsewhere (kernel maps) */
+uint64_t counter_get(enum counter which);
+
+#endif

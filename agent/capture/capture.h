@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Ring records in, chunks out. Records are validated as network data would be. The same dispatch
+ * serves the live ring and a recorded file: a recording is a header and the ring's records as they
+ * came (docs/recordings.md).
+ */
+#ifndef TT_CAPTURE_H
+#define TT_CAPTURE_H
+
+#include "agent/capture/chunk.h"
+
+#define RECORDING_MAGIC "TOLLTAP-RECORDING-1\n"
+
+/* Validates one record and delivers it. False: invalid (counted), nothing delivered. */
+bool capture_dispatch(const struct capture_ops *ops, void *user, const void *record, size_t size);
+
+struct capture;
+
+/* Consumes the ring map behind ring_fd. Returns 0 or -errno. */
+int capture_new(struct capture **out, int ring_fd, const struct capture_ops *ops,
+		void *user) TT_MUST_CHECK;
+void capture_free(struct capture *c);
+int capture_fd(const struct capture *c); /* poll for input */
+/* Delivers what is there, at most CAPTURE_DRAIN_MAX records; true when more may wait. */
+#define CAPTURE_DRAIN_MAX 4096
+bool capture_drain(struct capture *c);
+
+/* Where a recording's clocks stood: to turn monotonic stamps into wall time. */
+struct recording_info {
+	int64_t wall_minus_mono_ns;
+};
+
+/* Reads a recording and delivers every record. Returns 0 or -errno with one line in err. */
+int recording_replay(const char *path, const struct capture_ops *ops, void *user,
+		     struct recording_info *info, char *err, size_t err_size) TT_MUST_CHECK;
+
+#endif

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/cli/cli.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+/* Adding a subcommand is adding its file and its row here. */
+const struct command commands[] = {
+	{NULL, NULL, NULL},
+};
+
+int cli_fail(enum exit_code code, const char *command, const char *fmt, ...)
+{
+	va_list args;
+
+	fprintf(stderr, "tolltap %s: ", command);
+	va_start(args, fmt);
+	vfprintf(stderr, fmt, args);
+	va_end(args);
+	fputc('\n', stderr);
+	return code;
+}
+
+bool output_form_parse(const char *name, enum output_form *out)
+{
+	static const char *const names[] = {"table", "json", "csv"};
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		if (!strcmp(names[i], name)) {
+			*out = (enum output_form)i;
+			return true;
+		}
+	}
+	return false;
+}

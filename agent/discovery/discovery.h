@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Finds the files to probe: process events (exec, executable mappings, exit) drive it, a slow /proc
+ * scan is the safety net. Files are de-duplicated by their real inode; each is decided once:
+ * attached, or refused with a reason. Every process that speaks TLS and cannot be read is listed
+ * with its cause.
+ */
+#ifndef TT_DISCOVERY_H
+#define TT_DISCOVERY_H
+
+#include "agent/privsep/broker.h"
+
+struct cJSON;
+struct discovery;
+
+#define DISCOVERY_FILES_MAX	1024
+#define DISCOVERY_PROCESSES_MAX 8192
+#define DISCOVERY_SCAN_S	30
+
+struct discovery_ops {
+	void (*process_started)(void *user, uint32_t pid); /* exec seen; for attribution */
+	void (*process_exited)(void *user, uint32_t pid);
+};
+
+int discovery_new(struct discovery **out, struct broker *broker, const struct discovery_ops *ops,
+		  void *user) TT_MUST_CHECK;
+void discovery_free(struct discovery *d);
+
+/* The first full scan; afterwards all TLS files mapped now are attached or refused. */
+int discovery_scan(struct discovery *d) TT_MUST_CHECK;
+/* Well-known library paths, so that a library is armed before its first user starts. */
+void discovery_prime(struct discovery *d);
+
+int discovery_fd(const struct discovery *d);		   /* an epoll fd over the process events */
+void discovery_run(struct discovery *d);		   /* when discovery_fd is readable */
+void discovery_tick(struct discovery *d, uint64_t now_ns); /* about once a second */
+
+/* Adds "files" and "processes" arrays to status (agent/status.h has the form). */
+void discovery_status(const struct discovery *d, struct cJSON *status);
+
+#endif

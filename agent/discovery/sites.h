@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Probe sites: where in a file each hook's arguments are intact, and where its result is known. A
+ * hook resolves to sites, not to a symbol, so that cheaper or safer places can be chosen later
+ * without touching the kernel programs. Offsets are file offsets, as uprobes want them.
+ */
+#ifndef TT_SITES_H
+#define TT_SITES_H
+
+#include "agent/base/base.h"
+
+enum hook {
+	HOOK_WRITE,
+	HOOK_READ,
+	HOOK_WRITE_EX,
+	HOOK_READ_EX,
+	HOOK_FREE,
+	HOOK_CLEAR,
+	HOOK_CTRL,
+	HOOKS
+};
+extern const char *const hook_symbols[HOOKS]; /* "SSL_write", ... */
+
+/* What the CPU must do at the site; decides its price (docs/performance.md). */
+enum site_class {
+	SITE_EMULATED,	     /* push, jmp, jcc, call, nop: the kernel emulates the instruction */
+	SITE_SINGLE_STEPPED, /* anything else */
+};
+
+#define SITE_RETURNS_MAX 32 /* more ret instructions in one function: refused */
+#define SITES_MAX	 HOOKS
+
+struct probe_site {
+	enum hook hook;
+	enum site_class class_;
+	uint64_t entry;	       /* file offset of the entry site */
+	uint64_t function;     /* file offset of the function itself (for return hooks) */
+	uint32_t size;	       /* bytes of the function; 0 = unknown */
+	uint32_t return_count; /* ret sites found by a sweep that ended exactly at the end */
+	uint64_t returns[SITE_RETURNS_MAX]; /* file offsets of ret instructions */
+};
+
+enum sites_refusal {
+	SITES_FOUND,
+	SITES_NOT_ELF,
+	SITES_WRONG_MACHINE,
+	SITES_NO_SYMBOLS, /* no SSL_read/SSL_write in .dynsym or .symtab */
+	SITES_MALFORMED,  /* bounds, loops or sizes that lie */
+	SITES_TOO_LARGE,
+	SITES_REFUSALS
+};
+extern const char *const sites_refusal_names[SITES_REFUSALS];
+
+struct probe_sites {
+	struct probe_site site[SITES_MAX];
+	size_t count;
+	char build_id[41]; /* hex; "" = none */
+	char soname[64];   /* DT_SONAME; "" = an executable */
+};
+
+/*
+ * Reads symbols of the ELF file behind fd (bounded, hostile input expected) and fills *out.
+ * want_returns asks for the ret-site sweep by a real decoder; a function whose sweep does not end
+ * exactly at its end, or that leaves by a tail jump, gets return_count 0.
+ */
+enum sites_refusal sites_find(int fd, bool want_returns, struct probe_sites *out) TT_MUST_CHECK;
+
+#endif

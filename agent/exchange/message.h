@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * An HTTP message as every transport shows it (HTTP/1.1 now, HTTP/2 and WebSocket later): heads
+ * with fields, body bytes, gaps, an end with its reason. Transports call exchange.h with these.
+ */
+#ifndef TT_MESSAGE_H
+#define TT_MESSAGE_H
+
+#include "agent/base/base.h"
+
+#define HTTP_FIELDS_MAX 128
+
+struct http_field {
+	struct slice name;
+	struct slice value; /* trimmed */
+};
+
+struct http_head {
+	struct slice method; /* request */
+	struct slice target; /* request: path and query, as sent */
+	int status;	     /* response: 100..999 */
+	size_t count;
+	struct http_field fields[HTTP_FIELDS_MAX];
+};
+
+/* First field of that name (case-insensitive), or {NULL, 0}. */
+struct slice http_head_get(const struct http_head *head, const char *name);
+
+/* Why a message ended. */
+enum message_end {
+	MESSAGE_COMPLETE, /* its framing said so */
+	MESSAGE_CUT,	  /* connection closed, process gone or stream reset before the end */
+	MESSAGE_BROKEN,	  /* bytes that are no HTTP message */
+};
+
+#endif

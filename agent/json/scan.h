@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A resumable JSON scanner (RFC 8259) that watches paths: bytes in, the scalars at wanted paths
+ * out. It keeps state, not bytes: bodies of any size pass in constant memory. Pure; cJSON is its
+ * oracle in tests. Depth beyond JSON_DEPTH_MAX and strings beyond JSON_STRING_MAX are skipped, not
+ * kept.
+ *
+ * Paths: "usage.prompt_tokens", "choices[].delta.content" ([] = any element), "output[].type",
+ * "usage.**" (any scalar below). The root array of a streamed array is "[].usage.x". A path list is
+ * compiled once (json_paths_new) and shared by all scanners of a dialect.
+ */
+#ifndef TT_JSON_SCAN_H
+#define TT_JSON_SCAN_H
+
+#include "agent/base/base.h"
+
+#define JSON_DEPTH_MAX	64
+#define JSON_STRING_MAX 4096 /* a kept string; longer ones are cut and flagged */
+#define JSON_KEY_MAX	128  /* longer keys match nothing */
+
+enum json_type { JSON_STRING, JSON_NUMBER, JSON_TRUE, JSON_FALSE, JSON_NULL };
+
+struct json_value {
+	size_t path; /* index into the path list */
+	enum json_type type;
+	struct slice text; /* unescaped string bytes (UTF-8) or the number as written; borrowed */
+	bool cut; /* the string was longer than JSON_STRING_MAX; text_len tells its length */
+	uint64_t text_len; /* full unescaped length in bytes */
+	struct slice tail; /* for "**" paths: the keys below, joined by '.'; else empty */
+};
+
+struct json_paths;
+struct json_scan;
+
+enum json_result {
+	JSON_MORE,   /* inside a document, or before one */
+	JSON_DONE,   /* a whole document passed; further documents may follow (NDJSON) */
+	JSON_BROKEN, /* no JSON; nothing more comes out until json_scan_reset */
+};
+
+struct json_ops {
+	void (*value)(void *user, const struct json_value *value);
+	/* An object at a watched prefix begins or ends; may be NULL. path as in json_value. */
+	void (*object)(void *user, size_t path, bool begin);
+};
+
+/* A path that ends in "{}" ("output[]{}") is reported through ops->object. */
+int json_paths_new(struct json_paths **out, const char *const *paths, size_t count) TT_MUST_CHECK;
+void json_paths_free(struct json_paths *paths);
+
+int json_scan_new(struct json_scan **out, const struct json_paths *paths,
+		  const struct json_ops *ops, void *user) TT_MUST_CHECK;
+void json_scan_free(struct json_scan *s);
+enum json_result json_scan_feed(struct json_scan *s, struct slice bytes) TT_MUST_CHECK;
+enum json_result json_scan_eof(struct json_scan *s) TT_MUST_CHECK; /* ends a bare number */
+/* Forget everything, wait for a new document. */
+void json_scan_reset(struct json_scan *s);
+size_t json_scan_memory(const struct json_scan *s);
+
+/* "28", "28.0", "2.8e1" -> 28; false for fractions, negatives and overflow (wire formats 3.7). */
+bool json_integer(struct slice text, int64_t *out);
+
+#endif
