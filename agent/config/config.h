@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The options: one table row gives the flag, the YAML key, the environment variable, the default,
- * bounds, help text and documentation. Precedence: flag > environment > file > default. To add an
- * option, add a field here and a row in options.c.
+ * bounds, help text and documentation. Precedence: flag > environment > file > default. A list
+ * given by a stronger source replaces the weaker one's whole list. To add an option, add a field
+ * here and a row in options.c.
  */
 #ifndef TT_CONFIG_H
 #define TT_CONFIG_H
@@ -10,15 +11,26 @@
 #include "agent/base/base.h"
 #include "agent/base/log.h"
 
-#define CONFIG_HOSTS_MAX 256
-#define CONFIG_ERROR_MAX 512
+#define CONFIG_HOSTS_MAX      256
+#define CONFIG_ERROR_MAX      512
+#define CONFIG_OPTIONS_MAX    32
+#define CONFIG_FILE_BYTES_MAX (1u << 20)
+#define CONFIG_VALUE_MAX      4096
+
+enum config_source { CONFIG_DEFAULT, CONFIG_FILE, CONFIG_ENV, CONFIG_FLAG };
+
+/* Where the value in force came from; line is the file's, counted from 1. */
+struct config_origin {
+	enum config_source source;
+	int line;
+};
 
 struct config {
 	char *config_file;	  /* --config.file */
 	char *storage_path;	  /* --storage.path */
 	char *web_listen_address; /* --web.listen-address */
 	char *prices_file; /* --prices.file: the catalogue; default: installed, else in tree */
-	char *prices_dir;  /* --prices.dir: overrides */
+	char *prices_dir;  /* --prices.dir: overrides; NULL = none */
 	char *provider_hosts[CONFIG_HOSTS_MAX]; /* --provider.host, repeatable */
 	size_t provider_host_count;
 	char *never_hosts[CONFIG_HOSTS_MAX]; /* --gate.never-host, repeatable */
@@ -29,13 +41,17 @@ struct config {
 	char *returns;		  /* --capture.returns: auto, trampoline, sites */
 	int64_t scan_interval_s;  /* --discovery.scan-interval-seconds */
 	char *output;		  /* --output: table, json, csv (query commands) */
+	struct config_origin origin[CONFIG_OPTIONS_MAX]; /* by row of the table */
 };
 
 /*
  * Reads flags of one command (argv[0] is the command's name), the environment (TOLLTAP_STORAGE_PATH
  * ...), the file and defaults. Flags not in the table are left to the command: they stay in argv,
- * in order, and *argc is lowered. Returns 0, or -EINVAL with one line in err. config_free what was
- * filled.
+ * in order, and *argc is lowered; reading stops at "--". Keeps no pointer into argv and no state
+ * between calls: to reload, call again with a copy of the first argv. *out changes only on success.
+ *
+ * Returns 0, or with one line in err: -EINVAL for a bad flag (EXIT_USAGE), -EBADMSG for a bad
+ * environment value or file (EXIT_CONFIG), -ENOMEM. config_free what was filled.
  */
 int config_load(struct config *out, int *argc, char **argv, char *err,
 		size_t err_size) TT_MUST_CHECK;
@@ -43,7 +59,22 @@ void config_free(struct config *c);
 
 /* The flags a command shares with all others, as --help prints them. */
 void config_help(const char *command);
-/* `tolltap check config`: the effective values with where each came from. */
+/* `tolltap check config`: the effective values with where each came from, in c->output's form. */
 void config_print(const struct config *c);
+/* docs/configuration.md, made from the table. */
+void config_print_markdown(void);
+
+/*
+ * The known name nearest to a mistyped flag ("--storage.pth" or "storage.pth"), among the table's
+ * and the NULL-ended extra names (may be NULL); NULL when none is near.
+ */
+const char *config_closest(const char *name, const char *const *extra);
+
+/*
+ * Finds a data file: in the source tree beside build/, else under PREFIX/share/tolltap relative to
+ * this executable, else under the compiled share directory. Returns 0 and a path to free, or
+ * -ENOENT, -ENOMEM.
+ */
+int share_find(const char *tree_name, const char *installed_name, char **out) TT_MUST_CHECK;
 
 #endif

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The options table as people read it: --help, check config, docs/configuration.md. */
+#include "agent/config/options.h"
+
+#include <cjson/cJSON.h>
+#include <stdio.h>
+
+static const char *const source_names[] = {"default", "file", "environment", "flag"};
+
+static bool scope_shown(const struct option *o, const char *command)
+{
+	static const char *const agent_commands[] = {"run", "exec", "check"};
+	static const char *const both[] = {"exec", "check"}; /* start an agent and print */
+
+	bool agent = false, query = true;
+
+	for (size_t i = 0; i < ARRAY_LEN(agent_commands); i++)
+		agent |= !strcmp(agent_commands[i], command);
+	query = !agent;
+	for (size_t i = 0; i < ARRAY_LEN(both); i++)
+		query |= !strcmp(both[i], command);
+	return o->scope == SCOPE_ALL || (o->scope == SCOPE_AGENT ? agent : query);
+}
+
+static const char *shown_default(const struct option *o)
+{
+	return *o->fallback ? o->fallback : o->shown;
+}
+
+static void print_choices(const struct option *o, const char *before, const char *after)
+{
+	if (!o->choices)
+		return;
+	fputs(before, stdout);
+	for (size_t i = 0; o->choices[i]; i++)
+		printf("%s%s", i ? ", " : "", o->choices[i]);
+	fputs(after, stdout);
+}
+
+void config_help(const char *command)
+{
+	printf("\nshared flags (also in the file as keys, and in the environment as "
+	       "TOLLTAP_...):\n");
+	for (size_t i = 0; i < option_count; i++) {
+		const struct option *o = &options[i];
+
+		if (!scope_shown(o, command))
+			continue;
+		printf("  --%s=%s\n      %s", o->name, o->value, o->help);
+		print_choices(o, ": ", "");
+		printf(" [%s]\n", shown_default(o));
+	}
+}
+
+static void print_origin(const struct config *c, size_t row, char *dst, size_t size)
+{
+	const struct config_origin *origin = &c->origin[row];
+
+	if (origin->source == CONFIG_FILE)
+		snprintf(dst, size, "%s:%d", c->config_file, origin->line);
+	else if (origin->source == CONFIG_ENV)
+		option_env_name(&options[row], dst);
+	else
+		snprintf(dst, size, "%s", source_names[origin->source]);
+}
+
+static void print_table(const struct config *c)
+{
+	char value[CONFIG_VALUE_MAX];
+	char origin[CONFIG_VALUE_MAX + CONFIG_NAME_MAX];
+
+	printf("%-32s %-32s %s\n", "OPTION", "VALUE", "FROM");
+	for (size_t i = 0; i < option_count; i++) {
+		size_t item = 0;
+
+		print_origin(c, i, origin, sizeof(origin));
+		if (!option_get(c, &options[i], 0, value, sizeof(value)))
+			printf("%-32s %-32s %s\n", options[i].name, "(none)", origin);
+		for (; option_get(c, &options[i], item, value, sizeof(value)); item++)
+			printf("%-32s %-32s %s\n", options[i].name, value, origin);
+	}
+}
+
+static void print_csv(const struct config *c)
+{
+	char value[CONFIG_VALUE_MAX];
+
+	printf("option,value,source\r\n");
+	for (size_t i = 0; i < option_count; i++) {
+		for (size_t item = 0; option_get(c, &options[i], item, value, sizeof(value));
+		     item++) {
+			printf("%s,\"", options[i].name);
+			for (const char *p = value; *p; p++)
+				printf(*p == '"' ? "\"\"" : "%c", *p);
+			printf("\",%s\r\n", source_names[c->origin[i].source]);
+		}
+	}
+}
+
+static cJSON *json_value(const struct config *c, const struct option *o)
+{
+	char value[CONFIG_VALUE_MAX];
+	cJSON *list;
+
+	if (o->kind != OPTION_LIST)
+		return option_get(c, o, 0, value, sizeof(value)) ? cJSON_CreateString(value)
+								 : cJSON_CreateNull();
+	list = cJSON_CreateArray();
+	for (size_t item = 0; list && option_get(c, o, item, value, sizeof(value)); item++)
+		cJSON_AddItemToArray(list, cJSON_CreateString(value));
+	return list;
+}
+
+static void print_json(const struct config *c)
+{
+	for (size_t i = 0; i < option_count; i++) {
+		const struct config_origin *origin = &c->origin[i];
+		cJSON *row = cJSON_CreateObject();
+		char *text;
+
+		cJSON_AddStringToObject(row, "option", options[i].name);
+		cJSON_AddItemToObject(row, "value", json_value(c, &options[i]));
+		cJSON_AddStringToObject(row, "source", source_names[origin->source]);
+		if (origin->source == CONFIG_FILE)
+			cJSON_AddNumberToObject(row, "line", origin->line);
+		text = cJSON_PrintUnformatted(row);
+		if (text)
+			puts(text);
+		cJSON_free(text);
+		cJSON_Delete(row);
+	}
+}
+
+void config_print(const struct config *c)
+{
+	if (!strcmp(c->output, "json"))
+		print_json(c);
+	else if (!strcmp(c->output, "csv"))
+		print_csv(c);
+	else
+		print_table(c);
+}
+
+static void print_allowed(const struct option *o)
+{
+	switch (o->kind) {
+	case OPTION_CHOICE:
+	case OPTION_LEVEL:
+		print_choices(o, "", "");
+		break;
+	case OPTION_INTEGER:
+		printf("%lld to %lld", (long long)o->min, (long long)o->max);
+		break;
+	case OPTION_POWER2:
+		printf("power of two, %lld to %lld", (long long)o->min, (long long)o->max);
+		break;
+	default:
+		for (const char *p = o->value; *p; p++)
+			printf(*p == '|' ? "\\|" : "%c", *p);
+	}
+}
+
+void config_print_markdown(void)
+{
+	printf("# Configuration\n\n"
+	       "Made from the options table by `tolltap check config --markdown`; a test keeps it "
+	       "so.\n\n"
+	       "Each option is a flag (`--storage.path=DIR`), an environment variable\n"
+	       "(`TOLLTAP_STORAGE_PATH`) and a YAML key, nested or dotted. A flag wins over the\n"
+	       "environment, the environment over the file, the file over the default. A list\n"
+	       "from a stronger source replaces the weaker one's whole list; in a variable its\n"
+	       "entries stand apart by spaces or `;`. `tolltap check config` prints the values "
+	       "in\nforce and where each comes from. SIGHUP makes a running agent read the file "
+	       "again.\n\n"
+	       "```yaml\nstorage:\n  path: /srv/tolltap\nweb.listen-address: 127.0.0.1:9465\n"
+	       "provider:\n  host:\n    - llm.corp.example=openai\n"
+	       "    - gateway.corp.example=anthropic,role=gateway\n```\n\n"
+	       "| option | what | allowed | default | environment |\n| --- | --- | --- | --- | --- "
+	       "|\n");
+	for (size_t i = 0; i < option_count; i++) {
+		const struct option *o = &options[i];
+		char env[CONFIG_NAME_MAX];
+
+		option_env_name(o, env);
+		printf("| `%s` | %s | ", o->name, o->help);
+		print_allowed(o);
+		printf(" | %s | `%s` |\n", shown_default(o), env);
+	}
+}
