@@ -56,6 +56,7 @@ struct probe_sites {
 	size_t count;
 	char build_id[41]; /* hex; "" = none */
 	char soname[64];   /* DT_SONAME; "" = an executable */
+	bool executable;   /* something exec can start, not a library */
 };
 
 /*

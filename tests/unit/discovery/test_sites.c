@@ -1,0 +1,447 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/discovery/elf.h"
+#include "agent/discovery/sites.h"
+#include "tests/unit/discovery/elf_builder.h"
+
+#include <fcntl.h>
+#include <glob.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+static const struct probe_site *site_of(const struct probe_sites *sites, enum hook hook)
+{
+	for (size_t i = 0; i < sites->count; i++) {
+		if (sites->site[i].hook == hook)
+			return &sites->site[i];
+	}
+	return NULL;
+}
+
+static enum sites_refusal find_built(const struct built_elf *b, size_t len, struct probe_sites *out)
+{
+	_cleanup_(closep) int fd = built_open(b, len);
+
+	assert_true(fd >= 0);
+	return sites_find(fd, true, out);
+}
+
+static void sound_file(uint32_t table_type)
+{
+	const uint64_t code = offsetof(struct built_elf, code);
+	struct probe_sites sites;
+	struct built_elf b;
+
+	built_init(&b, table_type);
+	assert_int_equal(find_built(&b, sizeof(b), &sites), SITES_FOUND);
+	assert_int_equal(sites.count, 2);
+	assert_int_equal(sites.site[0].hook, HOOK_WRITE);
+	assert_int_equal(sites.site[0].entry, code);
+	assert_int_equal(sites.site[0].class_, SITE_EMULATED);
+	assert_int_equal(sites.site[0].size, 5);
+	assert_int_equal(sites.site[0].return_count, 1);
+	assert_int_equal(sites.site[0].returns[0], code + 4);
+	assert_int_equal(sites.site[1].function, code + 32);
+	assert_string_equal(sites.build_id, "abababababababababababababababababababab");
+	assert_string_equal(sites.soname, "");
+	assert_false(sites.executable);
+}
+
+static void finds_exported_symbols(void **state)
+{
+	(void)state;
+	sound_file(SHT_DYNSYM);
+}
+
+static void finds_local_symbol_table(void **state)
+{
+	(void)state;
+	sound_file(SHT_SYMTAB);
+}
+
+static void steps_over_endbr(void **state)
+{
+	static const uint8_t function[] = {0xf3, 0x0f, 0x1e, 0xfa, 0x55, 0x5d, 0xc3};
+	const uint64_t code = offsetof(struct built_elf, code);
+	struct probe_sites sites;
+	struct built_elf b;
+
+	(void)state;
+	built_init(&b, SHT_DYNSYM);
+	memcpy(b.code, function, sizeof(function));
+	b.syms[1].st_size = sizeof(function);
+	assert_int_equal(find_built(&b, sizeof(b), &sites), SITES_FOUND);
+	assert_int_equal(sites.site[0].entry, code + 4);
+	assert_int_equal(sites.site[0].function, code);
+	assert_int_equal(sites.site[0].return_count, 1);
+}
+
+static void global_wins_over_local(void **state)
+{
+	struct probe_sites sites;
+	struct built_elf b;
+
+	(void)state;
+	built_init(&b, SHT_SYMTAB);
+	b.syms[1].st_info = ELF64_ST_INFO(STB_LOCAL, STT_FUNC);
+	built_symbol(&b, "SSL_write", BUILT_CODE_ADDRESS + 64, 5);
+	assert_int_equal(find_built(&b, sizeof(b), &sites), SITES_FOUND);
+	assert_int_equal(site_of(&sites, HOOK_WRITE)->function,
+			 offsetof(struct built_elf, code) + 64);
+}
+
+static void drops_hooks_that_share_an_address(void **state)
+{
+	struct probe_sites sites;
+	struct built_elf b;
+
+	(void)state;
+	built_init(&b, SHT_DYNSYM);
+	built_symbol(&b, "SSL_free", BUILT_CODE_ADDRESS + 64, 5);
+	built_symbol(&b, "SSL_clear", BUILT_CODE_ADDRESS + 64, 5);
+	assert_int_equal(find_built(&b, sizeof(b), &sites), SITES_FOUND);
+	assert_non_null(site_of(&sites, HOOK_FREE));
+	assert_null(site_of(&sites, HOOK_CLEAR));
+}
+
+/* What strangers may do to a file, and what it must be called. */
+static void harm_magic(struct built_elf *b)
+{
+	b->head.e_ident[0] = 'M';
+}
+static void harm_class(struct built_elf *b)
+{
+	b->head.e_ident[EI_CLASS] = ELFCLASS32;
+}
+static void harm_machine(struct built_elf *b)
+{
+	b->head.e_machine = EM_S390;
+}
+static void harm_object(struct built_elf *b)
+{
+	b->head.e_type = ET_REL;
+}
+static void harm_section_count(struct built_elf *b)
+{
+	b->head.e_shnum = 0xfeff;
+}
+static void harm_section_table_offset(struct built_elf *b)
+{
+	b->head.e_shoff = UINT64_MAX - 8;
+}
+static void harm_section_row(struct built_elf *b)
+{
+	b->head.e_shentsize = 1;
+}
+static void harm_segment_count(struct built_elf *b)
+{
+	b->head.e_phnum = PN_XNUM;
+}
+static void harm_symbols_size(struct built_elf *b)
+{
+	b->sections[BUILT_SYMS].sh_size = UINT64_MAX;
+}
+static void harm_symbols_offset(struct built_elf *b)
+{
+	b->sections[BUILT_SYMS].sh_offset = UINT64_MAX - 100;
+}
+static void harm_symbols_row(struct built_elf *b)
+{
+	b->sections[BUILT_SYMS].sh_entsize = 0;
+}
+static void harm_link(struct built_elf *b)
+{
+	b->sections[BUILT_SYMS].sh_link = 0xffffffff;
+}
+static void harm_link_to_itself(struct built_elf *b)
+{
+	b->sections[BUILT_SYMS].sh_link = BUILT_SYMS;
+}
+static void harm_strings_size(struct built_elf *b)
+{
+	b->sections[BUILT_STRINGS].sh_size = 1ULL << 60;
+}
+static void harm_strings_past_end(struct built_elf *b)
+{
+	b->sections[BUILT_STRINGS].sh_offset = sizeof(*b) - 4;
+}
+static void harm_undefined(struct built_elf *b)
+{
+	b->syms[1].st_shndx = SHN_UNDEF;
+}
+static void harm_ifunc(struct built_elf *b)
+{
+	b->syms[2].st_info = ELF64_ST_INFO(STB_GLOBAL, STT_GNU_IFUNC);
+}
+static void harm_object_symbol(struct built_elf *b)
+{
+	b->syms[2].st_info = ELF64_ST_INFO(STB_GLOBAL, STT_OBJECT);
+}
+static void harm_address(struct built_elf *b)
+{
+	b->syms[1].st_value = 0x10;
+}
+static void harm_function_size(struct built_elf *b)
+{
+	b->syms[1].st_size = BUILT_CODE_BYTES + 1;
+}
+static void harm_segment_not_executable(struct built_elf *b)
+{
+	b->segments[0].p_flags = PF_R;
+}
+static void harm_segment_past_end(struct built_elf *b)
+{
+	b->segments[0].p_filesz = 1ULL << 40;
+}
+static void harm_segment_wraps(struct built_elf *b)
+{
+	b->segments[0].p_offset = UINT64_MAX - 16;
+}
+static void harm_names(struct built_elf *b)
+{
+	for (size_t at = 64; at + 9 < sizeof(b->strings); at += 5)
+		memcpy(b->strings + at, "SSL_read", 9);
+	for (size_t at = 64; at + 9 < sizeof(b->strings); at += 9)
+		memcpy(b->strings + at, "SSL_read", 9);
+}
+
+static void refuses_hostile_files(void **state)
+{
+	static const struct {
+		const char *name;
+		void (*harm)(struct built_elf *b);
+		enum sites_refusal want;
+	} cases[] = {
+		{"magic", harm_magic, SITES_NOT_ELF},
+		{"32 bit", harm_class, SITES_WRONG_MACHINE},
+		{"machine", harm_machine, SITES_WRONG_MACHINE},
+		{"relocatable object", harm_object, SITES_NOT_ELF},
+		{"huge section count", harm_section_count, SITES_TOO_LARGE},
+		{"section table wraps", harm_section_table_offset, SITES_MALFORMED},
+		{"section row size", harm_section_row, SITES_MALFORMED},
+		{"huge segment count", harm_segment_count, SITES_TOO_LARGE},
+		{"symbols larger than the file", harm_symbols_size, SITES_MALFORMED},
+		{"symbols outside", harm_symbols_offset, SITES_MALFORMED},
+		{"symbol row size", harm_symbols_row, SITES_MALFORMED},
+		{"link outside", harm_link, SITES_NO_SYMBOLS},
+		{"link to itself", harm_link_to_itself, SITES_NO_SYMBOLS},
+		{"strings larger than the file", harm_strings_size, SITES_MALFORMED},
+		{"strings past the end", harm_strings_past_end, SITES_MALFORMED},
+		{"undefined symbol", harm_undefined, SITES_NO_SYMBOLS},
+		{"indirect function", harm_ifunc, SITES_NO_SYMBOLS},
+		{"data symbol", harm_object_symbol, SITES_NO_SYMBOLS},
+		{"function outside segments", harm_address, SITES_MALFORMED},
+		{"function leaves its segment", harm_function_size, SITES_MALFORMED},
+		{"function not executable", harm_segment_not_executable, SITES_MALFORMED},
+		{"segment past the end", harm_segment_past_end, SITES_MALFORMED},
+		{"segment wraps", harm_segment_wraps, SITES_MALFORMED},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct probe_sites sites = {.count = 77};
+		struct built_elf b;
+
+		built_init(&b, SHT_DYNSYM);
+		cases[i].harm(&b);
+		if (find_built(&b, sizeof(b), &sites) != cases[i].want)
+			fail_msg("%s: not %s", cases[i].name, sites_refusal_names[cases[i].want]);
+		assert_int_equal(sites.count, 77);
+	}
+}
+
+static void bounds_repeated_names(void **state)
+{
+	struct probe_sites sites;
+	struct built_elf b;
+
+	(void)state;
+	built_init(&b, SHT_DYNSYM);
+	harm_names(&b);
+	assert_int_equal(find_built(&b, sizeof(b), &sites), SITES_FOUND);
+	b.sections[BUILT_STRINGS].sh_offset = 0;
+	b.sections[BUILT_STRINGS].sh_size = sizeof(b);
+	memset(b.code, 0, sizeof(b.code));
+	assert_int_equal(find_built(&b, sizeof(b), &sites), SITES_NO_SYMBOLS);
+}
+
+static void survives_every_truncation(void **state)
+{
+	struct probe_sites sites;
+	struct built_elf b;
+
+	(void)state;
+	built_init(&b, SHT_DYNSYM);
+	for (size_t len = 0; len < offsetof(struct built_elf, code) + BUILT_CODE_BYTES; len += 7)
+		assert_int_not_equal(find_built(&b, len, &sites), SITES_FOUND);
+}
+
+/* Every byte of the headers set to 0, 0xff and flipped: any answer, no crash, no endless loop. */
+static void survives_every_byte(void **state)
+{
+	static const uint8_t masks[] = {0x00, 0xff, 0x80, 0x01};
+	struct probe_sites sites;
+	struct built_elf b;
+	uint32_t answers = 0;
+
+	(void)state;
+	for (size_t at = 0; at < offsetof(struct built_elf, strings); at++) {
+		for (size_t m = 0; m < ARRAY_LEN(masks); m++) {
+			uint8_t *bytes = (uint8_t *)&b;
+
+			built_init(&b, SHT_DYNSYM);
+			bytes[at] = masks[m] == 0 ? 0 : bytes[at] ^ masks[m];
+			answers |= 1u << find_built(&b, sizeof(b), &sites);
+		}
+	}
+	assert_true(answers & (1u << SITES_FOUND));
+	assert_true(answers & (1u << SITES_MALFORMED));
+}
+
+/* A sparse file of 1 TB whose string table is all of it: the budget ends the work. */
+static void bounds_the_time_of_huge_tables(void **state)
+{
+	struct timespec begin, end;
+	struct probe_sites sites;
+	struct built_elf b;
+
+	(void)state;
+	built_init(&b, SHT_DYNSYM);
+	b.sections[BUILT_STRINGS].sh_size = 1ULL << 39;
+	_cleanup_(closep) int fd = built_open(&b, sizeof(b));
+	assert_int_equal(ftruncate(fd, 1LL << 40), 0);
+	clock_gettime(CLOCK_MONOTONIC, &begin);
+	assert_int_equal(sites_find(fd, true, &sites), SITES_TOO_LARGE);
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	assert_true(end.tv_sec - begin.tv_sec < 5);
+}
+
+/* The first existing path of a pattern, or skips the test. */
+static int open_real(const char *pattern)
+{
+	glob_t found;
+	int fd = -1;
+
+	if (glob(pattern, 0, NULL, &found) == 0)
+		fd = open(found.gl_pathv[0], O_RDONLY | O_CLOEXEC);
+	globfree(&found);
+	if (fd < 0)
+		skip();
+	return fd;
+}
+
+struct expected_site {
+	enum hook hook;
+	uint32_t size, returns;
+};
+
+static void assert_sites(const struct probe_sites *sites, const struct expected_site *want,
+			 size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		const struct probe_site *site = site_of(sites, want[i].hook);
+
+		assert_non_null(site);
+		assert_int_equal(site->return_count, want[i].returns);
+		if (want[i].size)
+			assert_int_equal(site->size, want[i].size);
+	}
+}
+
+/* Each return offset holds a ret instruction. */
+static void assert_rets(int fd, const struct probe_sites *sites)
+{
+	uint8_t byte;
+
+	for (size_t i = 0; i < sites->count; i++) {
+		for (uint32_t k = 0; k < sites->site[i].return_count; k++) {
+			assert_int_equal(pread(fd, &byte, 1, (off_t)sites->site[i].returns[k]), 1);
+			assert_int_equal(byte, 0xc3);
+		}
+	}
+}
+
+/* Debian 12's libssl: facts of the shipped build, told apart by its sizes. */
+static void reads_real_libssl(void **state)
+{
+	static const struct expected_site want[] = {
+		{HOOK_READ, 131, 1},	{HOOK_WRITE, 131, 1}, {HOOK_READ_EX, 29, 1},
+		{HOOK_WRITE_EX, 29, 1}, {HOOK_FREE, 0, 0},    {HOOK_CTRL, 0, 0},
+	};
+	_cleanup_(closep) int fd = open_real("/usr/lib/x86_64-linux-gnu/libssl.so.3");
+	struct probe_sites sites;
+
+	(void)state;
+	assert_int_equal(sites_find(fd, true, &sites), SITES_FOUND);
+	assert_int_equal(sites.count, HOOKS);
+	assert_string_equal(sites.soname, "libssl.so.3");
+	assert_int_equal(strlen(sites.build_id), 40);
+	assert_false(sites.executable);
+	if (site_of(&sites, HOOK_READ)->size != 131)
+		skip();
+	assert_sites(&sites, want, ARRAY_LEN(want));
+	assert_int_equal(site_of(&sites, HOOK_READ)->class_, SITE_SINGLE_STEPPED);
+	assert_rets(fd, &sites);
+}
+
+/* Node's official build of version 20: static OpenSSL 3.0, endbr64 + push, exported from .dynsym.
+ */
+static void reads_real_node(void **state)
+{
+	static const struct expected_site want[] = {
+		{HOOK_READ, 443, 3},
+		{HOOK_WRITE, 479, 2},
+		{HOOK_READ_EX, 357, 1},
+		{HOOK_WRITE_EX, 416, 1},
+	};
+	_cleanup_(closep) int fd = open_real("/usr/bin/node");
+	struct probe_sites sites;
+	const struct probe_site *read;
+
+	(void)state;
+	if (sites_find(fd, true, &sites) == SITES_NO_SYMBOLS)
+		skip(); /* a node that links the shared libssl */
+	read = site_of(&sites, HOOK_READ);
+	assert_int_equal(sites.count, HOOKS);
+	assert_true(sites.executable);
+	assert_string_equal(sites.soname, "");
+	if (read->size != 443)
+		skip();
+	assert_sites(&sites, want, ARRAY_LEN(want));
+	assert_int_equal(read->class_, SITE_EMULATED);
+	assert_rets(fd, &sites);
+}
+
+static void refuses_files_without_tls(void **state)
+{
+	struct probe_sites sites;
+	_cleanup_(closep) int fd = open_real("/proc/self/exe");
+	_cleanup_(closep) int dir = open_real("/tmp");
+
+	(void)state;
+	assert_int_equal(sites_find(dir, true, &sites), SITES_NOT_ELF);
+	assert_int_not_equal(sites_find(fd, true, &sites), SITES_MALFORMED);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(finds_exported_symbols),
+		cmocka_unit_test(finds_local_symbol_table),
+		cmocka_unit_test(steps_over_endbr),
+		cmocka_unit_test(global_wins_over_local),
+		cmocka_unit_test(drops_hooks_that_share_an_address),
+		cmocka_unit_test(refuses_hostile_files),
+		cmocka_unit_test(bounds_repeated_names),
+		cmocka_unit_test(survives_every_truncation),
+		cmocka_unit_test(survives_every_byte),
+		cmocka_unit_test(bounds_the_time_of_huge_tables),
+		cmocka_unit_test(reads_real_libssl),
+		cmocka_unit_test(reads_real_node),
+		cmocka_unit_test(refuses_files_without_tls),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
