@@ -32,6 +32,11 @@ typedef void (*decode_out)(void *user, struct slice bytes);
 int decode_new(struct decode **out, struct slice content_encoding, decode_out sink,
 	       void *user) TT_MUST_CHECK;
 void decode_free(struct decode *d);
+/*
+ * What can be decoded of the bytes so far is handed to the sink before the call returns. A body
+ * that ends early has given what was there; there is no end call. Bytes after the end of a coding
+ * are ignored. After any result but DECODE_OK the same comes again, and nothing out.
+ */
 enum decode_result decode_feed(struct decode *d, struct slice bytes) TT_MUST_CHECK;
 size_t decode_memory(const struct decode *d);
 

@@ -20,6 +20,7 @@ struct http_head {
 	struct slice target; /* request: path and query, as sent */
 	int status;	     /* response: 100..999 */
 	size_t count;
+	bool cut; /* fields beyond the limits (HTTP_FIELDS_MAX, head bytes) are missing */
 	struct http_field fields[HTTP_FIELDS_MAX];
 };
 

@@ -9,30 +9,31 @@
 
 #include "agent/base/base.h"
 
-#define SSE_NAME_MAX 128 /* longer event names are cut */
+#define SSE_NAME_MAX  128 /* longer event names are cut */
+#define SSE_FIELD_MAX 8	  /* longer field names are none of ours */
 
 struct sse_ops {
 	/*
-	 * The first data byte of a new event is about to come. `event:` lines that stand before the
-	 * data are known here; name is "" when there was none.
+	 * The first data line of a new event began. `name` is that of the `event:` lines before it
+	 * (the last one counts), "" when there was none. An `event:` line after the first data line
+	 * comes too late to be told and is dropped: no known provider sends one.
 	 */
 	void (*begin)(void *user, struct slice name);
-	void (*data)(void *user, struct slice piece); /* lines joined by '\n' */
+	void (*data)(void *user, struct slice piece); /* lines joined by '\n'; never empty */
 	void (*end)(void *user);		      /* the blank line, or end of stream */
 };
 
+/* Embedded by its owner; nothing in it needs to be freed. */
 struct sse {
 	const struct sse_ops *ops;
 	void *user;
 	uint8_t state;
-	uint8_t field;
+	uint8_t bom;   /* bytes of the BOM matched; all three when it passed or was absent */
 	bool in_event; /* begin was called */
-	bool after_cr;
-	bool need_newline; /* a further data line joins with '\n' */
-	uint8_t bom;
-	size_t field_len;
-	size_t name_len;
-	char field_name[8];
+	bool after_cr; /* an LF now belongs to the line end before */
+	uint8_t field_len;
+	uint8_t name_len;
+	char field[SSE_FIELD_MAX];
 	char name[SSE_NAME_MAX];
 };
 
