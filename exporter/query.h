@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Reading the ledger, beside a running agent or after it: events in the order of recording, and
+ * spend grouped by any recorded fact. Read-only; it never waits for the writer. Sums of money are
+ * exact; token sums stop at INT64_MAX.
+ */
+#ifndef TT_QUERY_H
+#define TT_QUERY_H
+
+#include "agent/base/money.h"
+#include "agent/usage/call.h"
+
+#define QUERY_KEYS_MAX	 8 /* grouped facts of one spend */
+#define QUERY_WHERE_MAX	 8
+#define QUERY_VALUE_MAX	 512
+#define QUERY_GROUPS_MAX 100000 /* rows of one spend; beyond it the query is refused */
+#define QUERY_BUSY_MS	 2000
+#define QUERY_ERROR_MAX	 512
+#define QUERY_NONE	 "(none)" /* stands for a fact that is not known */
+
+struct query;
+
+/*
+ * Opens DIR/ledger.db for reading. Returns 0, or -errno with one line in err that says what to do:
+ * -ENOENT no ledger there, -EACCES not allowed, -EBADMSG damaged or foreign, -ENOTSUP newer.
+ */
+int query_open(struct query **out, const char *dir, char *err, size_t err_size) TT_MUST_CHECK;
+void query_close(struct query *q); /* NULL is fine */
+/* The last failure of a query on q, one line. */
+const char *query_error(const struct query *q);
+
+/* A fact calls can be grouped or filtered by: a row of query.c's table, or a tag. */
+struct query_key {
+	const struct query_fact *fact;
+	char tag[TAG_KEY_MAX]; /* "" = not a tag */
+};
+
+/* "model", "comm", "pid", "day", "tag:team", ... Returns false for an unknown name. */
+bool query_key_parse(struct slice name, struct query_key *out);
+/* The name it was parsed from, as shown in output. dst holds TAG_KEY_MAX + 8 bytes. */
+const char *query_key_name(const struct query_key *key, char *dst, size_t size);
+/* Every name but tags, separated by spaces, for messages. */
+void query_key_list(char *dst, size_t size);
+
+struct query_filter {
+	int64_t since_us; /* of started_at, inclusive; 0 = from the first */
+	int64_t until_us; /* exclusive; 0 = to the last */
+	struct {
+		struct query_key key;
+		char value[QUERY_VALUE_MAX]; /* QUERY_NONE = not known */
+	} where[QUERY_WHERE_MAX];
+	size_t where_count;
+};
+
+/* Adds "KEY=VALUE". Returns 0, -EINVAL (unknown key, no '='), -E2BIG (too many or too long). */
+int query_filter_where(struct query_filter *filter, const char *condition) TT_MUST_CHECK;
+
+struct event {
+	int64_t seq; /* order of recording */
+	int64_t revision;
+	struct call call;
+};
+
+/*
+ * Calls each() for the events with seq > after_seq, oldest first; limit > 0 keeps only the newest
+ * `limit` of them. each returns 0, or a negative value that stops the query and is returned.
+ * Returns 0 or -errno (query_error).
+ */
+int query_events(struct query *q, const struct query_filter *filter, int64_t after_seq,
+		 int64_t limit, int (*each)(void *user, const struct event *event),
+		 void *user) TT_MUST_CHECK;
+
+struct spend {
+	const char *group[QUERY_KEYS_MAX]; /* NULL = not known */
+	int64_t calls;
+	int64_t calls_by_basis[BASES];
+	int64_t tokens[TOKEN_KINDS];
+	int64_t tool_units[TOOL_UNITS];
+	pusd_sum cost; /* the sum of the events' cost_pusd */
+	pusd_sum cost_by_basis[BASES];
+	pusd_sum subscription_list; /* list price of subscription calls; in no other sum */
+};
+
+/* Some calls cost more than is known: the sum is a lower bound. */
+bool spend_is_at_least(const struct spend *spend);
+void spend_add(struct spend *total, const struct spend *part); /* group is left as it is */
+
+/*
+ * Groups the filtered calls by the keys. Fills *rows, dearest first, and their number; free with
+ * query_spend_free. No keys = one row. Returns 0 or -errno (query_error).
+ */
+int query_spend(struct query *q, const struct query_filter *filter, const struct query_key *keys,
+		size_t key_count, struct spend **rows, size_t *row_count) TT_MUST_CHECK;
+void query_spend_free(struct spend *rows, size_t row_count);
+
+/*
+ * "2026-11-22", "2026-11-22T06:33:15Z" (UTC), "90s", "15m", "24h", "7d" (before now_us), or Unix
+ * seconds. False when it is none of these.
+ */
+bool query_time_parse(const char *text, int64_t now_us, int64_t *us);
+
+#endif

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The ledger's tables as data: one row per column says where in struct call it lives, so that
+ * creating, writing and reading back are loops over the same table. To add a column, add a row here
+ * and a migration step in ledger.c.
+ *
+ * `facets` holds what calls repeat (who, where, which model, which price), once per distinct
+ * combination; `calls` holds what is one call's own and points to its facet. Every column is an
+ * integer or a bounded identifier: none can hold content.
+ */
+#ifndef TT_SCHEMA_H
+#define TT_SCHEMA_H
+
+#include "agent/usage/call.h"
+#include "exporter/text.h"
+
+#define SCHEMA_VERSION	      1		 /* PRAGMA user_version */
+#define SCHEMA_APPLICATION_ID 0x544f4c4c /* "TOLL" */
+#define SCHEMA_US_PER_HOUR    3600000000LL
+
+enum schema_table { SCHEMA_FACETS, SCHEMA_CALLS, SCHEMA_TABLES };
+
+struct schema_column;
+struct sqlite3;
+struct sqlite3_stmt;
+
+extern const struct schema_column *const schema_columns[SCHEMA_TABLES];
+extern const size_t schema_column_count[SCHEMA_TABLES];
+
+/* The whole schema as SQL, version and application id included. */
+void schema_create_sql(struct text *sql);
+/* INSERT of one facet (parameter 1 = key) or call (1 = event_id, 2 = facet), columns behind. */
+void schema_insert_sql(struct text *sql, enum schema_table table);
+/* "p.a,p.b,..." of a table's columns in order, for SELECT. */
+void schema_list_sql(struct text *sql, enum schema_table table, const char *prefix);
+/* Adds call seq = ?1 to its hour's roll-up row. */
+void schema_rollup_sql(struct text *sql);
+/* The calls table seen as roll-up rows: the columns of `rollup` in order. */
+void schema_rollup_list_sql(struct text *sql, const char *prefix, bool of_calls);
+
+/* One table's columns of a call, encoded for the queue; equal bytes = equal columns. */
+void schema_pack(struct text *out, enum schema_table table, const struct call *call);
+/* Binds packed columns from parameter `first` on. Returns the bytes used. */
+size_t schema_bind(struct sqlite3_stmt *stmt, int first, enum schema_table table,
+		   struct slice packed);
+/* Reads one table's columns, from result column `first` on, back into a call. */
+void schema_load(struct sqlite3_stmt *stmt, int first, enum schema_table table, struct call *call);
+
+/* Registers sat_add (writers) and sat_sum (readers): integer sums that stop at INT64_MAX. */
+int schema_functions(struct sqlite3 *db) TT_MUST_CHECK;
+
+#endif

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "exporter/storage.h"
+
+#include "exporter/ledger.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <limits.h>
+#include <stdio.h>
+#include <sys/file.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static int fail(int code, char *err, size_t err_size, const char *what, const char *path)
+{
+	snprintf(err, err_size, "cannot %s %s: %s; choose another --storage.path or run as root",
+		 what, path, strerror(-code));
+	return code;
+}
+
+bool storage_path(char *path, size_t size, const char *dir, const char *name)
+{
+	int n = snprintf(path, size, "%s/%s", dir, name);
+
+	return n >= 0 && (size_t)n < size;
+}
+
+/* Best effort: only root or a member may give a file to the group, and it may not exist. */
+static void give_to_group(int fd)
+{
+	struct group entry, *found = NULL;
+	char buf[4096];
+
+	if (getgrnam_r(LEDGER_GROUP, &entry, buf, sizeof(buf), &found) == 0 && found &&
+	    fchown(fd, (uid_t)-1, entry.gr_gid) < 0)
+		return;
+}
+
+static int make_one(const char *path)
+{
+	_cleanup_(closep) int fd = -1;
+
+	if (mkdir(path, STORAGE_DIR_MODE) < 0)
+		return errno == EEXIST ? 0 : -errno;
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0 || fchmod(fd, STORAGE_DIR_MODE) < 0)
+		return -errno;
+	give_to_group(fd);
+	return 0;
+}
+
+int storage_make_dir(const char *dir, char *err, size_t err_size)
+{
+	char path[PATH_MAX];
+	struct stat st;
+	int r;
+
+	if (*dir == '\0' || strlen(dir) >= sizeof(path))
+		return fail(-ENAMETOOLONG, err, err_size, "use directory", dir);
+	strncpy(path, dir, sizeof(path) - 1);
+	path[sizeof(path) - 1] = '\0';
+	for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+		*slash = '\0';
+		if (mkdir(path, 0755) < 0 && errno != EEXIST)
+			return fail(-errno, err, err_size, "make directory", path);
+		*slash = '/';
+	}
+	r = make_one(path);
+	if (r == 0 && (stat(path, &st) < 0 || !S_ISDIR(st.st_mode)))
+		r = -ENOTDIR;
+	return r ? fail(r, err, err_size, "make directory", path) : 0;
+}
+
+int storage_open_file(const char *dir, const char *name, char *err, size_t err_size)
+{
+	_cleanup_(closep) int fd = -1;
+	char path[PATH_MAX];
+
+	if (!storage_path(path, sizeof(path), dir, name))
+		return fail(-ENAMETOOLONG, err, err_size, "use directory", dir);
+	fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, STORAGE_FILE_MODE);
+	if (fd < 0 && errno == EEXIST) {
+		fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+		return fd < 0 ? fail(-errno, err, err_size, "open", path) : TAKE_FD(fd);
+	}
+	if (fd < 0 || fchmod(fd, STORAGE_FILE_MODE) < 0)
+		return fail(-errno, err, err_size, "make", path);
+	give_to_group(fd);
+	return TAKE_FD(fd);
+}
+
+int ledger_lock_dir(const char *dir, char *err, size_t err_size)
+{
+	_cleanup_(closep) int fd = -1;
+	int r = storage_make_dir(dir, err, err_size);
+
+	if (r)
+		return r;
+	fd = storage_open_file(dir, LEDGER_LOCK_FILE, err, err_size);
+	if (fd < 0)
+		return TAKE_FD(fd);
+	if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+		return TAKE_FD(fd);
+	if (errno != EWOULDBLOCK)
+		return fail(-errno, err, err_size, "lock", dir);
+	snprintf(err, err_size,
+		 "another agent records in %s; stop it, or choose another --storage.path", dir);
+	return -EBUSY;
+}
+
+/* ---- the fingerprint key ----------------------------------------------------------------- */
+
+static int key_read(const char *path, uint8_t key[LEDGER_KEY_BYTES])
+{
+	_cleanup_(closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	uint8_t found[LEDGER_KEY_BYTES + 1];
+	ssize_t n;
+
+	if (fd < 0)
+		return -errno;
+	n = read(fd, found, sizeof(found));
+	if (n < 0)
+		return -errno;
+	if (n != LEDGER_KEY_BYTES)
+		return -EBADMSG;
+	memcpy(key, found, LEDGER_KEY_BYTES);
+	return 0;
+}
+
+/* Whole or not at all: written beside, made durable, then linked unless another made it first. */
+static int key_make(const char *path)
+{
+	_cleanup_(closep) int fd = -1;
+	uint8_t key[LEDGER_KEY_BYTES];
+	char beside[PATH_MAX];
+	int n = snprintf(beside, sizeof(beside), "%s.%d", path, (int)getpid());
+	int r = 0;
+
+	if (n < 0 || (size_t)n >= sizeof(beside))
+		return -ENAMETOOLONG;
+	if (getrandom(key, sizeof(key), 0) != (ssize_t)sizeof(key))
+		return -EIO;
+	fd = open(beside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return -errno;
+	if (write(fd, key, sizeof(key)) != (ssize_t)sizeof(key))
+		r = -ENOSPC;
+	else if (fsync(fd) < 0 || (link(beside, path) < 0 && errno != EEXIST))
+		r = -errno;
+	unlink(beside);
+	return r;
+}
+
+int ledger_install_key(const char *dir, uint8_t key[LEDGER_KEY_BYTES], char *err, size_t err_size)
+{
+	char path[PATH_MAX];
+	int r = storage_make_dir(dir, err, err_size);
+
+	if (r)
+		return r;
+	if (!storage_path(path, sizeof(path), dir, LEDGER_KEY_FILE))
+		return fail(-ENAMETOOLONG, err, err_size, "use directory", dir);
+	r = key_read(path, key);
+	if (r == -ENOENT) {
+		r = key_make(path);
+		r = r ? r : key_read(path, key);
+	}
+	if (r == -EBADMSG)
+		snprintf(err, err_size,
+			 "%s is not a key of %d bytes; remove it to make a new one (fingerprints "
+			 "will change)",
+			 path, LEDGER_KEY_BYTES);
+	else if (r)
+		fail(r, err, err_size, "read or make", path);
+	return r;
+}
