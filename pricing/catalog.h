@@ -34,4 +34,31 @@ void price_call(const struct catalog *c, struct call *call);
 /* True when the name resolves for that provider: metrics label models by it, else "other". */
 bool catalog_knows_model(const struct catalog *c, const char *provider, const char *model);
 
+/* The model's id in the table, or NULL when the name does not resolve. */
+const char *catalog_model_id(const struct catalog *c, const char *provider, const char *model);
+
+/* One stated price, as `tolltap prices` shows it. Texts live as long as the catalog. */
+struct price_view {
+	const char *provider, *model;
+	const char *from, *to;	    /* "YYYY-MM-DD", "" = open */
+	const char *tier;	    /* service tier, "" = standard */
+	int64_t above;		    /* context threshold in tokens, 0 = none */
+	const char *kind;	    /* "input", ...; "factor" for a tier that is one */
+	const char *unit;	    /* "1000000 tokens"; "" for a factor */
+	char amount[PUSD_TEXT_MAX]; /* dollars per unit, or the factor */
+	const char *source, *checked;
+};
+
+/*
+ * Calls each for every price, in the file's order; provider and model (an id) narrow it when not
+ * NULL. Returns how many there were.
+ */
+size_t catalog_each_price(const struct catalog *c, const char *provider, const char *model,
+			  void (*each)(void *user, const struct price_view *view), void *user);
+
+/* Calls each for every (provider, id); when name is not NULL, for those it resolves to. */
+size_t catalog_each_model(const struct catalog *c, const char *name,
+			  void (*each)(void *user, const char *provider, const char *id),
+			  void *user);
+
 #endif

@@ -78,6 +78,9 @@ TOKEN_KINDS = [k for k, v in KINDS.items() if v[0] == TOKENS]
 GENAI_KEYS = {v[1]: k for k, v in KINDS.items() if v[1]} | {"audio_hours": "audio_input"}
 LITELLM_KEYS = {v[2]: k for k, v in KINDS.items() if v[2]}
 LITELLM_KEYS["input_cost_per_token_cache_hit"] = "cache_read"
+LEAST = Decimal("0.0001")  # as in lint.c and kinds.c
+MOST = {None: 2000, "web_search": 200, "file_search": 200, "image": 5000, "audio_input": 100,
+        "page": 500, "search_unit": 200, "duration": 5000}
 TIER_SUFFIX = {"batches": "batch", "flex": "flex", "priority": "priority",
                "ultrafast": "ultrafast"}
 LITELLM_PRICE = re.compile(
@@ -86,8 +89,8 @@ DATED = re.compile(r"[-@](\d{4}-\d{2}-\d{2}|\d{8}|\d{4})$")
 
 
 def text(value):
-    """Plain decimal text without exponent or trailing zeros."""
-    out = format(Decimal(value), "f")
+    """Plain decimal text without exponent or trailing zeros; digits below 1e-8 are float noise."""
+    out = format(round(Decimal(value), 8), "f")
     return out.rstrip("0").rstrip(".") if "." in out else out
 
 
@@ -280,7 +283,7 @@ def litellm_multipliers(row):
     extra = row.get("provider_specific_entry", {})
     for by, value, factor, apart in (
             ("inference_geo", "us", extra.get("us"), None),
-            ("speed", "fast", extra.get("fast"), ["batch"]),
+            ("speed", "fast", extra.get("fast"), "batch"),
             ("host", "us.api.openai.com", row.get("regional_processing_uplift_multiplier_us"), None),
             ("host", "eu.api.openai.com", row.get("regional_processing_uplift_multiplier_eu"), None)):
         if factor and factor != 1:
@@ -313,9 +316,6 @@ def complete_tier(tier, standard):
         for kind, price in prices.items():
             if kind in tier.base and standard.base.get(kind):
                 tier.at(above).setdefault(kind, tier.base[kind] * price / standard.base[kind])
-    for prices in [tier.base, *tier.above.values()]:
-        for kind in prices:
-            prices[kind] = round(prices[kind], 12).normalize()
 
 
 def supplement(model, row, stamp, decisions, report):
@@ -392,19 +392,32 @@ def join_litellm(models, source, decisions, report):
             if not base:
                 report.count("LiteLLM rows without a price, or with 0 only")
                 continue
-            model = owner.get(name.lower())
+            model = owner.get(name.lower()) or snapshot_owner(owner, name, base)
             if model is None:
                 model = litellm_model(provider, name, row, stamp)
                 models[provider, model.id] = owner[name.lower()] = model
             elif model.periods[0].source and not agreed(model, name, base, decisions, report):
                 split = litellm_model(provider, name, row, stamp)
-                if model.id == name:
-                    split.exact, split.alias = set(model.exact), set(model.alias)
+                if model.id.lower() == name.lower():
+                    del models[provider, model.id]
+                    split.exact, split.alias = model.exact | {name}, set(model.alias)
                     split.dated, split.fine_tuned = set(model.dated), set(model.fine_tuned)
                 model.exact.discard(name)
                 model.alias.discard(name)
                 models[provider, name] = owner[name.lower()] = model = split
             supplement(model, row, stamp, decisions, report)
+
+
+def snapshot_owner(owner, name, base):
+    """The model whose dated rule covers the name; a snapshot that costs otherwise is its own."""
+    found = DATED.search(name)
+    model = owner.get(name[:found.start()].lower()) if found else None
+    if not model or name[:found.start()] not in model.dated:
+        return None
+    ours = model.periods[-1].sheet.base
+    same = all(not differ(ours[k], base[k])
+               for k in base.keys() & ours.keys() & {"input", "output"})
+    return model if same else None
 
 
 def agreed(model, name, base, decisions, report):
@@ -440,7 +453,7 @@ def check_langfuse(models, source, decisions, report):
             for name in model.alias | model.exact:
                 owner.setdefault(name, model)
     for row in load(source / "langfuse-default-model-prices.json"):
-        model = owner.get(row["modelName"])
+        model = owner.get(row["modelName"]) or owner.get(DATED.sub("", row["modelName"]))
         if not model:
             report.count("Langfuse rows of models not in the catalogue")
             continue
@@ -595,11 +608,24 @@ def add_service_tiers(models, decisions):
                     period.factors.setdefault(row["tier"], Decimal(row["factor"]))
 
 
+def implausible(model):
+    """The first kind whose price is out of the bounds that the loader holds, or None."""
+    for period in model.periods:
+        sheets = [period.sheet, *period.tiers.values()]
+        for prices in [p for s in sheets for p in [s.base, *s.above.values()]]:
+            for kind, price in prices.items():
+                if price and not LEAST <= price <= MOST.get(kind, MOST[None]):
+                    return kind
+    return None
+
+
 def drop_bad(models, decisions, report):
     for key, model in sorted(models.items()):
         sheet = model.periods[-1].sheet.base
         if decisions.drops(model):
             why = decisions.drops(model)
+        elif implausible(model):
+            why = f"implausible price of {implausible(model)}: a slip of the unit in the source"
         elif "output" in sheet and "input" not in sheet:
             why = "output without an input price"
         else:

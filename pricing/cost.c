@@ -1,0 +1,421 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The cost of a call. Every term is units x price, exact, over one common denominator; multipliers
+ * are fractions; the sum is rounded to a picodollar once, half to even, at the end. The context
+ * tier is chosen once from the whole prompt and reprices the whole request.
+ */
+#include "pricing/table.h"
+
+#include <stdio.h>
+
+/* All that selects a unit price for one call. */
+struct rate {
+	const struct price_set *base;
+	const struct context_tier *context; /* NULL: below the first threshold */
+	const struct price_set *fees;	    /* of the standard sheet */
+	const struct price_set *provider_fees;
+	struct factor tokens; /* service tier and multipliers: tokens only */
+};
+
+/* num / (PRICE_DENOMINATOR * factor denominators), in picodollars. */
+struct amount {
+	__int128 tokens;
+	__int128 fees;
+};
+
+static bool factor_times(struct factor *f, struct factor by)
+{
+	return !__builtin_mul_overflow(f->num, by.num, &f->num) &&
+	       !__builtin_mul_overflow(f->den, by.den, &f->den);
+}
+
+/* --- unit prices ------------------------------------------------------------------------- */
+
+static bool token_price(const struct rate *rate, enum price_kind kind, int64_t *pusd)
+{
+	for (;;) {
+		enum price_kind next = price_kinds[kind].fallback;
+
+		if (rate->context && price_has(&rate->context->prices, kind)) {
+			*pusd = rate->context->prices.pusd[kind];
+			return true;
+		}
+		if (price_has(rate->base, kind)) {
+			*pusd = rate->base->pusd[kind];
+			return true;
+		}
+		if (next == kind)
+			return false;
+		kind = next;
+	}
+}
+
+static bool fee_price(const struct rate *rate, enum price_kind kind, int64_t *pusd)
+{
+	const struct price_set *sets[] = {rate->fees, rate->provider_fees};
+
+	for (size_t i = 0; i < ARRAY_LEN(sets); i++) {
+		if (sets[i] && price_has(sets[i], kind)) {
+			*pusd = sets[i]->pusd[kind];
+			return true;
+		}
+	}
+	return false;
+}
+
+static enum unpriced_reason add_term(__int128 *sum, enum price_kind kind, int64_t units,
+				     int64_t pusd)
+{
+	__int128 term;
+
+	if (__builtin_mul_overflow((__int128)units, (__int128)pusd, &term) ||
+	    __builtin_mul_overflow(term, (__int128)(PRICE_DENOMINATOR / price_kinds[kind].per),
+				   &term) ||
+	    __builtin_add_overflow(*sum, term, sum))
+		return UNPRICED_OVERFLOW;
+	return UNPRICED_NOT;
+}
+
+static enum unpriced_reason add_tokens(const struct rate *rate, const struct usage *usage,
+				       struct amount *amount)
+{
+	for (int i = 0; i < TOKEN_KINDS; i++) {
+		enum unpriced_reason reason;
+		int64_t pusd;
+
+		if (usage->tokens[i] <= 0)
+			continue;
+		if (!token_price(rate, price_of_token[i], &pusd))
+			return UNPRICED_UNIT_MISSING;
+		reason = add_term(&amount->tokens, price_of_token[i], usage->tokens[i], pusd);
+		if (reason != UNPRICED_NOT)
+			return reason;
+	}
+	return UNPRICED_NOT;
+}
+
+/* A fee that every call has when it has a price; no price is no fee. */
+static enum unpriced_reason add_if_priced(const struct rate *rate, enum price_kind kind,
+					  int64_t units, struct amount *amount)
+{
+	int64_t pusd;
+
+	if (units <= 0 || !fee_price(rate, kind, &pusd))
+		return UNPRICED_NOT;
+	return add_term(&amount->fees, kind, units, pusd);
+}
+
+static enum unpriced_reason add_fees(const struct rate *rate, const struct call *call,
+				     struct amount *amount)
+{
+	enum unpriced_reason reason;
+	int64_t pusd;
+
+	for (int i = 0; i < TOOL_UNITS; i++) {
+		if (call->usage.tool_units[i] <= 0)
+			continue;
+		if (!fee_price(rate, price_of_tool[i], &pusd))
+			return UNPRICED_UNIT_MISSING;
+		reason = add_term(&amount->fees, price_of_tool[i], call->usage.tool_units[i], pusd);
+		if (reason != UNPRICED_NOT)
+			return reason;
+	}
+	reason = add_if_priced(rate, PRICE_REQUEST, 1, amount);
+	if (reason != UNPRICED_NOT)
+		return reason;
+	return add_if_priced(rate, PRICE_DURATION, call->duration_us, amount);
+}
+
+/* (tokens x token factor + fees) x factor, to the nearest picodollar, ties to even. */
+static enum unpriced_reason settle(const struct amount *amount, struct factor tokens,
+				   struct factor all, int64_t *pusd)
+{
+	__int128 sum, fees, den = PRICE_DENOMINATOR, quotient, rest;
+
+	if (__builtin_mul_overflow(amount->tokens, (__int128)tokens.num, &sum) ||
+	    __builtin_mul_overflow(amount->fees, (__int128)tokens.den, &fees) ||
+	    __builtin_add_overflow(sum, fees, &sum) ||
+	    __builtin_mul_overflow(sum, (__int128)all.num, &sum) ||
+	    __builtin_mul_overflow(den, (__int128)tokens.den, &den) ||
+	    __builtin_mul_overflow(den, (__int128)all.den, &den))
+		return UNPRICED_OVERFLOW;
+	quotient = sum / den;
+	rest = sum % den;
+	if (rest > den - rest || (rest == den - rest && (quotient & 1)))
+		quotient++;
+	if (quotient > INT64_MAX)
+		return UNPRICED_OVERFLOW;
+	*pusd = (int64_t)quotient;
+	return UNPRICED_NOT;
+}
+
+/* --- selection --------------------------------------------------------------------------- */
+
+static const struct context_tier *context_of(const struct sheet *sheet, int64_t prompt)
+{
+	const struct context_tier *found = NULL;
+
+	for (uint32_t i = 0; i < sheet->above_count; i++) {
+		const struct context_tier *t = &sheet->above[i];
+
+		if (prompt > t->tokens || (t->inclusive && prompt == t->tokens))
+			found = t;
+	}
+	return found;
+}
+
+/* Names of tiers that every provider bills at its standard price. */
+static bool tier_is_standard(const struct provider_facts *facts, const char *name)
+{
+	static const char *const standard[] = {"", "default", "standard", "auto", "on_demand"};
+
+	for (size_t i = 0; i < ARRAY_LEN(standard); i++) {
+		if (!strcmp(name, standard[i]))
+			return true;
+	}
+	for (uint32_t i = 0; facts && i < facts->standard_count; i++) {
+		if (!strcmp(name, facts->standard_tiers[i]))
+			return true;
+	}
+	return false;
+}
+
+static const char *tier_name(const struct provider_facts *facts, const struct call *call)
+{
+	if (call->batch)
+		return "batch";
+	for (uint32_t i = 0; facts && i < facts->tier_name_count; i++) {
+		if (!strcmp(call->service_tier, facts->tier_from[i]))
+			return facts->tier_to[i];
+	}
+	return call->service_tier;
+}
+
+static const struct service_tier *tier_find(const struct period *period, const char *name)
+{
+	for (uint32_t i = 0; i < period->tier_count; i++) {
+		if (!strcmp(period->tiers[i].name, name))
+			return &period->tiers[i];
+	}
+	return NULL;
+}
+
+static const char *selector_value(const struct call *call, enum multiplier_by by)
+{
+	switch (by) {
+	case BY_INFERENCE_GEO:
+		return call->inference_geo;
+	case BY_SPEED:
+		return call->speed;
+	case BY_HOST:
+		return call->host;
+	case MULTIPLIER_BYS:
+		break;
+	}
+	return "";
+}
+
+static void id_append(char *id, size_t size, const char *text)
+{
+	size_t used = strlen(id);
+
+	snprintf(id + used, size - used, "+%s", text);
+}
+
+static bool apply_multipliers(const struct period *period, const struct call *call,
+			      const char *tier, struct factor *factor, char *id, size_t id_size)
+{
+	for (uint32_t i = 0; i < period->multiplier_count; i++) {
+		const struct multiplier *m = &period->multipliers[i];
+
+		if (strcasecmp(selector_value(call, m->by), m->value) != 0 ||
+		    (m->not_with[0] && !strcmp(m->not_with, tier)))
+			continue;
+		if (!factor_times(factor, m->factor))
+			return false;
+		id_append(id, id_size, m->value);
+	}
+	return true;
+}
+
+/* Fills the rate for a call and appends to id what was selected. */
+static enum unpriced_reason rate_select(const struct period *period,
+					const struct provider_facts *facts, const struct call *call,
+					struct rate *rate, char *id, size_t id_size)
+{
+	const char *name = tier_name(facts, call);
+	const struct service_tier *tier = tier_find(period, name);
+	const struct sheet *sheet = tier && tier->own ? tier->own : &period->sheet;
+	char text[32];
+
+	if (!tier && !tier_is_standard(facts, name))
+		return UNPRICED_UNIT_MISSING;
+	rate->base = &sheet->base;
+	rate->context = context_of(sheet, usage_input_total(&call->usage));
+	rate->fees = &period->sheet.base;
+	rate->provider_fees = facts ? &facts->fees : NULL;
+	rate->tokens = tier ? tier->factor : FACTOR_ONE;
+	if (tier)
+		id_append(id, id_size, name);
+	if (rate->context) {
+		snprintf(text, sizeof(text), "above_%lld", (long long)rate->context->tokens);
+		id_append(id, id_size, text);
+	}
+	if (!apply_multipliers(period, call, name, &rate->tokens, id, id_size))
+		return UNPRICED_OVERFLOW;
+	return UNPRICED_NOT;
+}
+
+/* The price of the call's usage under one period. id already holds "provider/model@from". */
+static enum unpriced_reason price_under(const struct catalog *c, const struct call *call,
+					const struct period *period, struct factor factor,
+					int64_t *pusd, char *id, size_t id_size)
+{
+	struct amount amount = {0};
+	enum unpriced_reason reason;
+	struct rate rate;
+
+	reason = rate_select(period, catalog_provider(c, call->provider), call, &rate, id, id_size);
+	if (reason == UNPRICED_NOT)
+		reason = add_tokens(&rate, &call->usage, &amount);
+	if (reason == UNPRICED_NOT)
+		reason = add_fees(&rate, call, &amount);
+	if (reason == UNPRICED_NOT)
+		reason = settle(&amount, rate.tokens, factor, pusd);
+	return reason;
+}
+
+/* --- one call ---------------------------------------------------------------------------- */
+
+static enum unpriced_reason public_price(const struct catalog *c, const struct call *call,
+					 const struct model *model, struct factor factor,
+					 int64_t *pusd, char *id, size_t id_size)
+{
+	const struct period *period;
+
+	if (!model)
+		return UNPRICED_UNKNOWN_MODEL;
+	period = period_at(model, call->started_at_us);
+	if (!period)
+		return UNPRICED_NO_PRICE_AT_TIME;
+	/* An id that does not fit is cut: a name of that length is its own model anyway. */
+	snprintf(id, id_size, "%.31s/%.79s@%.10s", model->provider, model->id,
+		 period->from[0] ? period->from : "initial");
+	return price_under(c, call, period, factor, pusd, id, id_size);
+}
+
+/* Prices of a contract or of an own model; the public price stays the list price where one is. */
+static enum unpriced_reason override_price(const struct catalog *c, const struct call *call,
+					   const struct override *o, const struct model *model,
+					   struct cost *cost)
+{
+	enum unpriced_reason reason;
+	char id[CALL_NAME_MAX];
+
+	snprintf(cost->price_id, sizeof(cost->price_id), "%s", o->place);
+	if (!call->usage.known)
+		return UNPRICED_NOT;
+	reason = price_under(c, call, &o->period, FACTOR_ONE, &cost->cost_pusd, cost->price_id,
+			     sizeof(cost->price_id));
+	if (reason != UNPRICED_NOT)
+		return reason;
+	if (call->role == ROLE_SELF_HOSTED ||
+	    public_price(c, call, model, FACTOR_ONE, &cost->list_pusd, id, sizeof(id)))
+		cost->list_pusd = cost->cost_pusd;
+	return UNPRICED_NOT;
+}
+
+static enum unpriced_reason discounted_price(const struct catalog *c, const struct call *call,
+					     const struct override *o, const struct model *model,
+					     struct cost *cost)
+{
+	char id[CALL_NAME_MAX];
+	enum unpriced_reason reason;
+
+	if (!call->usage.known)
+		return UNPRICED_NOT;
+	reason = public_price(c, call, model, FACTOR_ONE, &cost->list_pusd, cost->price_id,
+			      sizeof(cost->price_id));
+	cost->cost_pusd = cost->list_pusd;
+	if (reason != UNPRICED_NOT || !o)
+		return reason;
+	id_append(cost->price_id, sizeof(cost->price_id), o->place);
+	return public_price(c, call, model, o->factor, &cost->cost_pusd, id, sizeof(id));
+}
+
+static enum unpriced_reason price_usage(const struct catalog *c, const struct call *call,
+					struct cost *cost)
+{
+	const struct model *model = catalog_find(c, call->provider, call->model);
+	const struct override *o = override_find(c, call, model);
+
+	if (call->role == ROLE_UNKNOWN)
+		return UNPRICED_HOST_ROLE_UNKNOWN;
+	if (o && o->has_prices)
+		return override_price(c, call, o, model, cost);
+	if (call->role == ROLE_SELF_HOSTED) {
+		cost->list_pusd = cost->cost_pusd = 0;
+		snprintf(cost->price_id, sizeof(cost->price_id), "self_hosted");
+		return UNPRICED_NOT;
+	}
+	return discounted_price(c, call, o, model, cost);
+}
+
+/* The provider's own figure is what it bills, where the table says so or the dialect did. */
+static bool wire_cost_rules(const struct catalog *c, const struct call *call)
+{
+	const struct provider_facts *facts = catalog_provider(c, call->provider);
+
+	if (call->usage.provider_cost_pusd < 0 || call->role == ROLE_UNKNOWN ||
+	    call->role == ROLE_SELF_HOSTED)
+		return false;
+	return call->basis == BASIS_PROVIDER_REPORTED || (facts && facts->cost_on_wire);
+}
+
+/* What the basis is once a price was found: unpriced rows come back to what they were. */
+static enum basis priced_basis(const struct call *call, bool from_wire)
+{
+	if (call->basis == BASIS_PARTIAL)
+		return BASIS_PARTIAL;
+	if (from_wire)
+		return BASIS_PROVIDER_REPORTED;
+	if (call->basis == BASIS_UNPRICED)
+		return call->outcome == OUTCOME_ABORTED ? BASIS_PARTIAL : BASIS_REPORTED_USAGE;
+	return call->basis == BASIS_PROVIDER_REPORTED ? BASIS_REPORTED_USAGE : call->basis;
+}
+
+static void settle_basis(struct call *call, bool from_wire, enum unpriced_reason reason)
+{
+	struct cost *cost = &call->cost;
+
+	if (reason != UNPRICED_NOT) {
+		cost->list_pusd = cost->cost_pusd = -1;
+		cost->price_id[0] = '\0';
+	}
+	if (from_wire)
+		cost->cost_pusd = call->usage.provider_cost_pusd;
+	if (from_wire || reason == UNPRICED_NOT) {
+		call->basis = priced_basis(call, from_wire);
+		return;
+	}
+	cost->unpriced = reason;
+	if (call->usage.known)
+		call->basis = BASIS_UNPRICED;
+}
+
+void price_call(const struct catalog *c, struct call *call)
+{
+	struct cost *cost = &call->cost;
+	enum unpriced_reason reason;
+
+	*cost = (struct cost){.list_pusd = -1, .cost_pusd = -1};
+	slice_copy(cost->prices_sha256, sizeof(cost->prices_sha256), slice_of(c->sha256));
+	if (call->basis == BASIS_NOT_BILLED) {
+		cost->list_pusd = cost->cost_pusd = 0;
+		return;
+	}
+	reason = price_usage(c, call, cost);
+	settle_basis(call, wire_cost_rules(c, call), reason);
+	if (call->billing_mode == BILLING_SUBSCRIPTION || !call->billable)
+		cost->cost_pusd = 0;
+}
