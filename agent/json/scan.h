@@ -6,8 +6,13 @@
  * kept.
  *
  * Paths: "usage.prompt_tokens", "choices[].delta.content" ([] = any element), "output[].type",
- * "usage.**" (any scalar below). The root array of a streamed array is "[].usage.x". A path list is
- * compiled once (json_paths_new) and shared by all scanners of a dialect.
+ * "usage.**" (any scalar below). The root array of a streamed array is "[].usage.x". "output[]{}"
+ * asks for the begin and end of an object, "delta.text#" for the length of a string without its
+ * bytes: content that is only measured is never held. A path list is compiled once
+ * (json_paths_new) and shared by all scanners of a dialect.
+ *
+ * Lenient where peers are: control bytes inside strings and unpaired surrogates (which become
+ * U+FFFD) do not break a document.
  */
 #ifndef TT_JSON_SCAN_H
 #define TT_JSON_SCAN_H
@@ -17,6 +22,8 @@
 #define JSON_DEPTH_MAX	64
 #define JSON_STRING_MAX 4096 /* a kept string; longer ones are cut and flagged */
 #define JSON_KEY_MAX	128  /* longer keys match nothing */
+#define JSON_NUMBER_MAX 64   /* a kept number; longer ones are cut and flagged */
+#define JSON_TAIL_MAX	256  /* longer tails of "**" are not reported */
 
 enum json_type { JSON_STRING, JSON_NUMBER, JSON_TRUE, JSON_FALSE, JSON_NULL };
 
@@ -24,33 +31,36 @@ struct json_value {
 	size_t path; /* index into the path list */
 	enum json_type type;
 	struct slice text; /* unescaped string bytes (UTF-8) or the number as written; borrowed */
-	bool cut; /* the string was longer than JSON_STRING_MAX; text_len tells its length */
+	bool cut; /* the text was longer than its maximum; text_len tells the length of a string */
 	uint64_t text_len; /* full unescaped length in bytes */
-	struct slice tail; /* for "**" paths: the keys below, joined by '.'; else empty */
+	struct slice tail; /* for "**": the keys below joined by '.', elements as "[index]" */
 };
 
 struct json_paths;
 struct json_scan;
 
 enum json_result {
-	JSON_MORE,   /* inside a document, or before one */
+	JSON_MORE,   /* inside a document, or before the first one */
 	JSON_DONE,   /* a whole document passed; further documents may follow (NDJSON) */
 	JSON_BROKEN, /* no JSON; nothing more comes out until json_scan_reset */
 };
 
 struct json_ops {
+	/* A scalar that both a path and a "**" cover is reported once for each. */
 	void (*value)(void *user, const struct json_value *value);
 	/* An object at a watched prefix begins or ends; may be NULL. path as in json_value. */
 	void (*object)(void *user, size_t path, bool begin);
 };
 
-/* A path that ends in "{}" ("output[]{}") is reported through ops->object. */
+/*
+ * Returns 0, -ENOMEM, or -EINVAL for a malformed or repeated path. The strings stay the caller's
+ * and must outlive the list.
+ */
 int json_paths_new(struct json_paths **out, const char *const *paths, size_t count) TT_MUST_CHECK;
-void json_paths_free(struct json_paths *paths);
+void json_paths_free(struct json_paths *paths); /* scanners keep what they still need */
 
-int json_scan_new(struct json_scan **out, const struct json_paths *paths,
-		  const struct json_ops *ops, void *user) TT_MUST_CHECK;
-void json_scan_free(struct json_scan *s);
+int json_scan_new(struct json_scan **out, struct json_paths *paths, const struct json_ops *ops, void *user) TT_MUST_CHECK;
+void json_scan_free(struct json_scan *s); /* wipes what was kept */
 enum json_result json_scan_feed(struct json_scan *s, struct slice bytes) TT_MUST_CHECK;
 enum json_result json_scan_eof(struct json_scan *s) TT_MUST_CHECK; /* ends a bare number */
 /* Forget everything, wait for a new document. */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A provider is data first: hosts, API paths, the dialect its bodies speak. To add one, add a file
- * here with a `const struct provider`, its row in registry.c, its prices, and a case under
- * tests/replay. Code is needed only for what data cannot say (dialect->finish).
+ * here with a `const struct provider` (or a row in compat.c if it speaks OpenAI's), its row in
+ * registry.c, its prices, and a case under tests/replay. Code is needed only for what data cannot
+ * say (dialect->finish).
  */
 #ifndef TT_PROVIDER_H
 #define TT_PROVIDER_H
@@ -11,8 +12,14 @@
 #include "agent/usage/call.h"
 
 struct dialect; /* usage/dialect.h: JSON paths -> raw fields -> disjoint kinds */
+struct json_paths;
 
-/* One API path. Matched on the path's end, after dropping the query and doubled slashes. */
+#define PROVIDER_HOSTS_MAX 256 /* configured ones */
+
+/*
+ * One API path. Matched segment by segment from the path's end, after dropping query, fragment and
+ * doubled slashes; the first matching row of a provider counts.
+ */
 struct api_path {
 	const char *method;    /* "POST" */
 	const char *suffix;    /* "/chat/completions"; '*' = one segment, "{model}" = the model */
@@ -42,18 +49,28 @@ int provider_table_new(struct provider_table **out) TT_MUST_CHECK; /* the built-
 void provider_table_free(struct provider_table *t);
 
 /*
- * Adds "HOST=PROVIDER[,role=direct|gateway|self_hosted]". Returns 0, -EINVAL (err says why, one
- * line), -ENOMEM. Configured hosts win over built-in ones.
+ * Adds "HOST=PROVIDER[,role=direct|gateway|self_hosted]". HOST is a name, an address or a suffix of
+ * whole labels, with a port if only that port is meant. Returns 0, -EINVAL (err says why, one
+ * line), -ENOSPC, -ENOMEM. Configured hosts win over built-in ones, of two equal ones the later.
  */
 int provider_table_add_host(struct provider_table *t, const char *spec, char *err,
 			    size_t err_size) TT_MUST_CHECK;
 
-/* host may carry a port. Longest suffix wins. */
+/* host may carry a port. Configured before built in, with a port before without, then longest. */
 struct provider_host provider_table_host(const struct provider_table *t, struct slice host);
 
 /* The path of a listed provider, or NULL. */
 const struct api_path *provider_path(const struct provider *p, struct slice method,
 				     struct slice target);
+
+/*
+ * True when the target is, or lies right below, a billable path of p under another method: a poll
+ * of work that was metered at its POST.
+ */
+bool provider_is_poll(const struct provider *p, struct slice method, struct slice target);
+
+/* The segment of target that stands for "{model}" in path, or {NULL, 0}. */
+struct slice provider_path_model(const struct api_path *path, struct slice target);
 
 /*
  * The shape rule: the provider whose dialect an unlisted host seems to speak, by path alone
@@ -62,10 +79,17 @@ const struct api_path *provider_path(const struct provider *p, struct slice meth
 const struct provider *provider_by_shape(struct slice method, struct slice target,
 					 const struct api_path **path);
 
-/* Every host suffix with its class, for the kernel's table; order is free. */
+/* Every path suffix that makes an unlisted host a candidate, for the kernel's table. */
+void provider_each_shape(void (*each)(void *user, const char *suffix), void *user);
+
+/* Every host suffix, without port, for the kernel's table; order is free. */
 void provider_table_each_host(const struct provider_table *t,
 			      void (*each)(void *user, const char *suffix), void *user);
 
 const struct provider *provider_by_name(const char *name);
+
+/* The compiled rows of a dialect that some provider's path names, else NULL. */
+struct json_paths *provider_table_paths(const struct provider_table *t,
+					const struct dialect *dialect);
 
 #endif

@@ -97,6 +97,7 @@ extern const char *const host_role_names[HOST_ROLES];
 struct usage {
 	bool known;		     /* tokens[] are the provider's; false: all unknown (null) */
 	bool mismatch;		     /* the provider's own total disagrees with the kinds */
+	bool lower_bound;	     /* the counts cannot be told apart: the least they can mean */
 	int64_t tokens[TOKEN_KINDS]; /* disjoint; 0 = none */
 	int64_t tool_units[TOOL_UNITS];
 	int64_t provider_cost_pusd;  /* cost on the wire, or -1 */
@@ -163,6 +164,11 @@ struct cost {
 
 struct call {
 	uint8_t event_id[16];
+	/*
+	 * 0 = the call itself; n = the nth record of the same exchange that is billed at a model of
+	 * its own (Anthropic's advisor). Part of the event's identity.
+	 */
+	int sub_index;
 	int64_t started_at_us; /* wall clock, Unix epoch */
 	int64_t duration_us;
 	int64_t time_to_first_token_us; /* -1 = unknown */
