@@ -37,7 +37,7 @@ struct provider_table {
 
 /* ---- hosts ----------------------------------------------------------------------------------- */
 
-/* Splits "name:port"; an IPv6 address keeps its brackets. */
+/* Splits "name:port"; a bare IPv6 address has more colons and no port. */
 static struct slice host_name(struct slice host, struct slice *port)
 {
 	size_t i = host.len;
@@ -45,10 +45,10 @@ static struct slice host_name(struct slice host, struct slice *port)
 	*port = (struct slice){NULL, 0};
 	while (i && host.ptr[i - 1] >= '0' && host.ptr[i - 1] <= '9')
 		i--;
-	if (!i || host.ptr[i - 1] != ':' || memchr(host.ptr, ':', i - 1) > (const void *)host.ptr) {
-		if (!host.len || host.ptr[0] != '[' || !i || host.ptr[i - 1] != ':')
-			return host;
-	}
+	if (!i || host.ptr[i - 1] != ':')
+		return host;
+	if (host.ptr[0] != '[' && memchr(host.ptr, ':', i - 1))
+		return host;
 	*port = (struct slice){host.ptr + i, host.len - i};
 	return (struct slice){host.ptr, i - 1};
 }

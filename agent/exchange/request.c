@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/exchange/request.h"
+
+#include "agent/decode/decode.h"
+#include "agent/json/scan.h"
+
+#include <errno.h>
+
+/* ---- heads ----------------------------------------------------------------------------------- */
+
+struct header_tag {
+	const char *header;
+	const char *tag;
+};
+
+static const struct header_tag request_tags[] = {
+	{"openai-organization", "openai_organization"},
+	{"openai-project", "openai_project"},
+	{"x-title", "app"},
+	{"x-openrouter-title", "app"},
+	{"helicone-user-id", "user_id"},
+};
+
+static const struct header_tag response_tags[] = {
+	{"openai-organization", "openai_organization"},
+	{"openai-project", "openai_project"},
+	{"anthropic-organization-id", "anthropic_organization"},
+	{"x-ms-deployment-name", "azure_deployment"},
+	{"x-ms-region", "azure_region"},
+};
+
+/* Session ids that coding agents send; the first one present counts. */
+static const char *const session_headers[] = {"x-claude-code-session-id", "x-session-id",
+					      "session_id", "helicone-session-id"};
+
+/* Where request ids stand when the provider's own header is missing. */
+static const char *const request_id_headers[] = {"x-request-id", "request-id", "apim-request-id"};
+
+#define PROPERTY_PREFIX "Helicone-Property-"
+
+static void set_header_tags(struct call *call, const struct http_head *head,
+			    const struct header_tag *rows, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		struct slice value = http_head_get(head, rows[i].header);
+
+		if (value.len)
+			tags_set(&call->tags, slice_of(rows[i].tag), value, TAG_HEADER);
+	}
+}
+
+static void set_property_tags(struct call *call, const struct http_head *head)
+{
+	struct slice prefix = SLICE(PROPERTY_PREFIX);
+
+	for (size_t i = 0; i < head->count; i++) {
+		struct slice name = head->fields[i].name, value = head->fields[i].value;
+
+		if (name.len > prefix.len && value.len &&
+		    slice_ieq((struct slice){name.ptr, prefix.len}, prefix))
+			tags_set(&call->tags,
+				 (struct slice){name.ptr + prefix.len, name.len - prefix.len},
+				 value, TAG_HEADER);
+	}
+}
+
+/* The product of a User-Agent: what stands before the first space. */
+static void set_client_tag(struct call *call, const struct http_head *head)
+{
+	struct slice agent = http_head_get(head, "user-agent");
+	const char *space = agent.len ? memchr(agent.ptr, ' ', agent.len) : NULL;
+
+	if (space)
+		agent.len = (size_t)(space - agent.ptr);
+	if (agent.len)
+		tags_set(&call->tags, SLICE("client"), agent, TAG_HEADER);
+}
+
+static bool is_lower_hex(struct slice s)
+{
+	for (size_t i = 0; i < s.len; i++) {
+		char c = s.ptr[i];
+
+		if (!(c >= '0' && c <= '9') && !(c >= 'a' && c <= 'f'))
+			return false;
+	}
+	return true;
+}
+
+/* W3C Trace Context: version "-" 32 hex "-" 16 hex "-" flags. */
+static void set_trace(struct call *call, const struct http_head *head)
+{
+	struct slice value = http_head_get(head, "traceparent");
+	struct slice trace = {value.ptr + 3, 32}, span = {value.ptr + 36, 16};
+
+	if (value.len < 55 || value.ptr[2] != '-' || value.ptr[35] != '-' || value.ptr[52] != '-' ||
+	    !is_lower_hex(trace) || !is_lower_hex(span))
+		return;
+	slice_copy(call->trace_id, sizeof(call->trace_id), trace);
+	slice_copy(call->span_id, sizeof(call->span_id), span);
+}
+
+static void set_attempt(struct call *call, const struct http_head *head)
+{
+	int64_t retries;
+
+	call->attempt = 1;
+	if (json_integer(http_head_get(head, "x-stainless-retry-count"), &retries) &&
+	    retries < 1000)
+		call->attempt = (int)retries + 1;
+}
+
+static void set_session(struct call *call, const struct http_head *head)
+{
+	for (size_t i = 0; i < ARRAY_LEN(session_headers) && !call->session_id[0]; i++)
+		slice_copy(call->session_id, sizeof(call->session_id),
+			   http_head_get(head, session_headers[i]));
+}
+
+void request_head_facts(struct call *call, const struct http_head *head)
+{
+	set_trace(call, head);
+	set_attempt(call, head);
+	set_session(call, head);
+	set_header_tags(call, head, request_tags, ARRAY_LEN(request_tags));
+	set_property_tags(call, head);
+	set_client_tag(call, head);
+}
+
+void response_head_facts(struct call *call, const struct http_head *head, const char *id_header)
+{
+	struct slice id = id_header ? http_head_get(head, id_header) : (struct slice){NULL, 0};
+
+	for (size_t i = 0; i < ARRAY_LEN(request_id_headers) && !id.len; i++)
+		id = http_head_get(head, request_id_headers[i]);
+	slice_copy(call->request_id, sizeof(call->request_id), id);
+	set_header_tags(call, head, response_tags, ARRAY_LEN(response_tags));
+}
+
+/* The authority of an absolute-form target (RFC 9112 3.2.2), or {NULL, 0}. */
+static struct slice target_authority(struct slice target)
+{
+	const char *scheme = target.len ? memmem(target.ptr, target.len, "://", 3) : NULL;
+	const char *end = target.ptr + target.len, *slash;
+
+	if (!scheme || target.ptr[0] == '/')
+		return (struct slice){NULL, 0};
+	scheme += 3;
+	slash = memchr(scheme, '/', (size_t)(end - scheme));
+	return (struct slice){scheme, (size_t)((slash ? slash : end) - scheme)};
+}
+
+void request_host(struct call *call, const struct http_head *head, const char *hint)
+{
+	struct slice host = target_authority(head->target), port = SLICE(":443");
+
+	if (!host.len)
+		host = http_head_get(head, "host");
+	if (!host.len)
+		host = slice_of(hint);
+	if (slice_ends(host, port))
+		host.len -= port.len;
+	slice_copy(call->host, sizeof(call->host), host);
+	for (char *c = call->host; *c; c++)
+		*c |= *c >= 'A' && *c <= 'Z' ? 0x20 : 0;
+}
+
+/* ---- bodies ---------------------------------------------------------------------------------- */
+
+enum body_field { BODY_TEXT, BODY_STREAM, BODY_TAG, BODY_METADATA };
+
+/* offset: where a BODY_TEXT goes in struct call; tag: the name of a BODY_TAG. */
+static const struct body_row {
+	enum body_field field;
+	size_t offset;
+	size_t size;
+	const char *tag;
+} body_rows[] = {
+	{BODY_TEXT, offsetof(struct call, model_requested), CALL_NAME_MAX, NULL},
+	{BODY_TEXT, offsetof(struct call, service_tier), sizeof(((struct call *)0)->service_tier),
+	 NULL},
+	{BODY_TEXT, offsetof(struct call, inference_geo), sizeof(((struct call *)0)->inference_geo),
+	 NULL},
+	{BODY_TEXT, offsetof(struct call, speed), sizeof(((struct call *)0)->speed), NULL},
+	{BODY_STREAM, 0, 0, NULL},
+	{BODY_TAG, 0, 0, "user_id"},
+	{BODY_TAG, 0, 0, "safety_identifier"},
+	{BODY_TAG, 0, 0, "previous_response_id"},
+	{BODY_METADATA, 0, 0, NULL},
+};
+
+/* Same order as body_rows. */
+static const char *const body_paths[] = {
+	"model", "service_tier",      "inference_geo",	      "speed",	     "stream",
+	"user",	 "safety_identifier", "previous_response_id", "metadata.**",
+};
+_Static_assert(ARRAY_LEN(body_rows) == ARRAY_LEN(body_paths), "one row per path");
+
+struct request_body {
+	struct call *call;
+	struct json_paths *paths;
+	struct json_scan *scan;
+	struct decode *decode;
+	bool readable;
+};
+
+static void on_value(void *user, const struct json_value *v)
+{
+	struct request_body *b = user;
+	const struct body_row *row = &body_rows[v->path];
+	bool text = (v->type == JSON_STRING || v->type == JSON_NUMBER) && v->text.len;
+
+	switch (row->field) {
+	case BODY_TEXT:
+		if (v->type == JSON_STRING)
+			slice_copy((char *)b->call + row->offset, row->size, v->text);
+		break;
+	case BODY_STREAM:
+		b->call->stream = v->type == JSON_TRUE;
+		break;
+	case BODY_TAG:
+		if (text)
+			tags_set(&b->call->tags, slice_of(row->tag), v->text, TAG_BODY);
+		break;
+	case BODY_METADATA:
+		if (text)
+			tags_set(&b->call->tags, v->tail, v->text, TAG_BODY);
+		break;
+	}
+}
+
+static const struct json_ops body_ops = {.value = on_value};
+
+static void on_decoded(void *user, struct slice bytes)
+{
+	struct request_body *b = user;
+
+	if (b->readable && json_scan_feed(b->scan, bytes) == JSON_BROKEN)
+		b->readable = false;
+}
+
+int request_body_new(struct request_body **out, struct call *call, struct slice content_encoding)
+{
+	struct request_body *b = calloc(1, sizeof(*b));
+	int err;
+
+	if (!b)
+		return -ENOMEM;
+	b->call = call;
+	b->readable = true;
+	err = json_paths_new(&b->paths, body_paths, ARRAY_LEN(body_paths));
+	if (!err)
+		err = json_scan_new(&b->scan, b->paths, &body_ops, b);
+	if (!err)
+		err = decode_new(&b->decode, content_encoding, on_decoded, b);
+	if (err) {
+		request_body_free(b);
+		return err;
+	}
+	*out = b;
+	return 0;
+}
+
+void request_body_free(struct request_body *b)
+{
+	if (!b)
+		return;
+	decode_free(b->decode);
+	json_scan_free(b->scan);
+	json_paths_free(b->paths);
+	free(b);
+}
+
+bool request_body_feed(struct request_body *b, struct slice bytes)
+{
+	return decode_feed(b->decode, bytes) == DECODE_OK && b->readable;
+}
+
+size_t request_body_memory(const struct request_body *b)
+{
+	return b ? sizeof(*b) + json_scan_memory(b->scan) + decode_memory(b->decode) : 0;
+}
