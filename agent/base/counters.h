@@ -18,6 +18,8 @@
 	X(LOST_CONN_MAP, "tolltap_capture_lost_events_total", "reason=\"conn_map\"")              \
 	X(LOST_INVALID, "tolltap_capture_lost_events_total", "reason=\"invalid_record\"")         \
 	X(LOST_PROC_EVENTS, "tolltap_capture_lost_events_total", "reason=\"process_event\"")      \
+	X(DISCOVERY_FILES_FULL, "tolltap_discovery_table_full_total", "table=\"files\"")          \
+	X(DISCOVERY_PROCESSES_FULL, "tolltap_discovery_table_full_total", "table=\"processes\"")  \
 	X(CAPTURE_BYTES, "tolltap_capture_bytes_total", "")                                       \
 	X(CAPTURE_CALLS, "tolltap_capture_calls_total", "")                                       \
 	X(CONN_DECODED, "tolltap_connections_total", "state=\"decoded\",reason=\"\"")             \

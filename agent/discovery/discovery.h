@@ -16,9 +16,15 @@ struct discovery;
 #define DISCOVERY_FILES_MAX	1024
 #define DISCOVERY_PROCESSES_MAX 8192
 #define DISCOVERY_SCAN_S	30
+#define DISCOVERY_STATUS_MAX	1024 /* processes listed in the status */
 
+/* Both come for processes that map a TLS file only: nothing else is metered, and nothing else is
+ * worth a look at every exec. */
 struct discovery_ops {
-	void (*process_started)(void *user, uint32_t pid); /* exec seen; for attribution */
+	/* A process maps an attached file: after exec, dlopen or fork. Its facts can be read now.
+	 */
+	void (*process_started)(void *user, uint32_t pid);
+	/* All its threads ended. Records of its last calls may still wait in the capture ring. */
 	void (*process_exited)(void *user, uint32_t pid);
 };
 

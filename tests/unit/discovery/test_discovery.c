@@ -1,0 +1,416 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Discovery over this machine's real /proc and, where the kernel allows, real process events; only
+ * the broker's attach is played: it notes what it was asked to probe.
+ */
+#include "agent/discovery/discovery.h"
+
+#include <cjson/cJSON.h>
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/perf_event.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define LIBSSL "/usr/lib/x86_64-linux-gnu/libssl.so.3"
+
+struct broker {
+	bool events;
+	int attach_error;
+	int attached, detached;
+	ino_t inodes[64];
+};
+
+int broker_attach(struct broker *b, int fd, const struct probe_sites *sites, char *err,
+		  size_t err_size)
+{
+	struct stat st;
+
+	assert_int_equal(fstat(fd, &st), 0);
+	assert_true(sites->count >= 2);
+	if (b->attach_error) {
+		snprintf(err, err_size, "refused by the test");
+		return b->attach_error;
+	}
+	assert_true(b->attached < 64);
+	for (int i = 0; i < b->attached; i++)
+		assert_int_not_equal(b->inodes[i], st.st_ino);
+	b->inodes[b->attached] = st.st_ino;
+	return b->attached++;
+}
+
+void broker_detach(struct broker *b, int handle)
+{
+	b->inodes[handle] = 0;
+	b->detached++;
+}
+
+size_t broker_probe_count(const struct broker *b, int handle)
+{
+	(void)b;
+	(void)handle;
+	return 7;
+}
+
+int broker_open_proc(struct broker *b, uint32_t pid, enum proc_file file)
+{
+	static const char *const names[PROC_FILES] = {
+		[PROC_MAPS] = "maps",
+		[PROC_STAT] = "stat",
+	};
+	char path[64];
+	int fd;
+
+	(void)b;
+	snprintf(path, sizeof(path), "/proc/%u/%s", pid, names[file]);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+int broker_read_exe(struct broker *b, uint32_t pid, char *path, size_t size)
+{
+	char link[64];
+	ssize_t n;
+
+	(void)b;
+	snprintf(link, sizeof(link), "/proc/%u/exe", pid);
+	n = readlink(link, path, size - 1);
+	if (n < 0)
+		return -errno;
+	path[n] = '\0';
+	return 0;
+}
+
+int broker_open_mapping(struct broker *b, uint32_t pid, uint64_t start, uint64_t end)
+{
+	char path[96];
+	int fd;
+
+	(void)b;
+	snprintf(path, sizeof(path), "/proc/%u/map_files/%llx-%llx", pid, (unsigned long long)start,
+		 (unsigned long long)end);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+int broker_open_proc_events(struct broker *b, int cpu)
+{
+	struct perf_event_attr attr = {
+		.type = PERF_TYPE_SOFTWARE,
+		.size = sizeof(attr),
+		.config = PERF_COUNT_SW_DUMMY,
+		.mmap = 1,
+		.mmap2 = 1,
+		.comm = 1,
+		.comm_exec = 1,
+		.task = 1,
+		.wakeup_events = 1,
+	};
+	long fd;
+
+	if (!b->events)
+		return -EPERM;
+	fd = syscall(SYS_perf_event_open, &attr, -1, cpu, -1, PERF_FLAG_FD_CLOEXEC);
+	return fd < 0 ? -errno : (int)fd;
+}
+
+struct seen_calls {
+	uint32_t pid; /* the one of interest */
+	int started, exited;
+};
+
+static void on_started(void *user, uint32_t pid)
+{
+	struct seen_calls *calls = user;
+
+	calls->started += pid == calls->pid;
+}
+
+static void on_exited(void *user, uint32_t pid)
+{
+	struct seen_calls *calls = user;
+
+	calls->exited += pid == calls->pid;
+}
+
+static const struct discovery_ops ops = {on_started, on_exited};
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * NSEC_PER_SEC + (uint64_t)ts.tv_nsec;
+}
+
+/* A child that maps a library when told to by the pipe, and ends when the pipe closes. */
+struct child {
+	pid_t pid;
+	int tell, hear;
+};
+
+static struct child child_start(const char *library)
+{
+	int down[2], up[2];
+	struct child child;
+	char byte;
+
+	assert_int_equal(pipe2(down, O_CLOEXEC), 0);
+	assert_int_equal(pipe2(up, O_CLOEXEC), 0);
+	child.pid = fork();
+	if (child.pid == 0) {
+		close(down[1]);
+		while (read(down[0], &byte, 1) == 1) {
+			byte = dlopen(library, RTLD_NOW) ? 'y' : 'n';
+			if (write(up[1], &byte, 1) != 1)
+				break;
+		}
+		_exit(0);
+	}
+	close(down[0]);
+	close(up[1]);
+	child.tell = down[1];
+	child.hear = up[0];
+	return child;
+}
+
+static void child_load(const struct child *child)
+{
+	char byte = 'l';
+
+	assert_int_equal(write(child->tell, &byte, 1), 1);
+	assert_int_equal(read(child->hear, &byte, 1), 1);
+	assert_int_equal(byte, 'y');
+}
+
+static void child_end(struct child *child)
+{
+	close(child->tell);
+	close(child->hear);
+	assert_int_equal(waitpid(child->pid, NULL, 0), child->pid);
+}
+
+/* The child's row for a library, from the status document; NULL = not listed. */
+static cJSON *process_row(cJSON *status, pid_t pid, const char *library)
+{
+	cJSON *row;
+
+	cJSON_ArrayForEach(row, cJSON_GetObjectItem(status, "processes"))
+	{
+		if (cJSON_GetObjectItem(row, "pid")->valueint == pid &&
+		    !strcmp(cJSON_GetObjectItem(row, "library")->valuestring, library))
+			return row;
+	}
+	return NULL;
+}
+
+static const char *text_of(cJSON *row, const char *key)
+{
+	return cJSON_GetObjectItem(row, key)->valuestring;
+}
+
+static struct discovery *start(struct broker *b, struct seen_calls *calls)
+{
+	struct discovery *d = NULL;
+
+	if (access(LIBSSL, R_OK) != 0)
+		skip();
+	assert_int_equal(discovery_new(&d, b, &ops, calls), 0);
+	return d;
+}
+
+static void scan_finds_a_mapped_library(void **state)
+{
+	struct broker b = {0};
+	struct child child = child_start(LIBSSL);
+	struct seen_calls calls = {.pid = (uint32_t)child.pid};
+	struct discovery *d = start(&b, &calls);
+	cJSON *status = cJSON_CreateObject(), *row;
+
+	(void)state;
+	child_load(&child);
+	assert_int_equal(discovery_scan(d), 0);
+	assert_true(b.attached >= 1);
+	assert_int_equal(calls.started, 1);
+	discovery_status(d, status);
+	row = process_row(status, child.pid, "libssl.so.3");
+	assert_non_null(row);
+	assert_string_equal(text_of(row, "tls"), "readable");
+	assert_string_equal(text_of(row, "comm"), "test_discovery");
+	assert_int_equal(discovery_scan(d), 0);
+	assert_int_equal(calls.started, 1);
+	child_end(&child);
+	assert_int_equal(discovery_scan(d), 0);
+	assert_int_equal(calls.exited, 1);
+	cJSON_Delete(status);
+	discovery_free(d);
+	assert_int_equal(b.attached, b.detached);
+}
+
+static void prime_arms_before_the_first_user(void **state)
+{
+	struct broker b = {0};
+	struct seen_calls calls = {0};
+	struct discovery *d = start(&b, &calls);
+	struct stat st;
+	bool armed = false;
+
+	(void)state;
+	discovery_prime(d);
+	discovery_prime(d);
+	assert_int_equal(stat(LIBSSL, &st), 0);
+	for (int i = 0; i < b.attached; i++)
+		armed |= b.inodes[i] == st.st_ino;
+	assert_true(armed);
+	discovery_free(d);
+}
+
+static void failed_attach_is_listed_and_tried_again(void **state)
+{
+	struct broker b = {.attach_error = -EPERM};
+	struct child child = child_start(LIBSSL);
+	struct seen_calls calls = {.pid = (uint32_t)child.pid};
+	struct discovery *d = start(&b, &calls);
+	cJSON *status = cJSON_CreateObject(), *row;
+
+	(void)state;
+	child_load(&child);
+	assert_int_equal(discovery_scan(d), 0);
+	discovery_status(d, status);
+	row = process_row(status, child.pid, "libssl.so.3");
+	assert_non_null(row);
+	assert_string_equal(text_of(row, "tls"), "blind");
+	assert_string_equal(text_of(row, "reason"), "refused by the test");
+	assert_int_equal(calls.started, 0);
+	b.attach_error = 0;
+	assert_int_equal(discovery_scan(d), 0);
+	assert_int_equal(calls.started, 1);
+	child_end(&child);
+	cJSON_Delete(status);
+	discovery_free(d);
+}
+
+static void blind_library_is_listed_with_its_reason(void **state)
+{
+	static const char gnutls[] = "/usr/lib/x86_64-linux-gnu/libgnutls.so.30";
+	struct broker b = {0};
+	struct seen_calls calls = {0};
+	cJSON *status, *row;
+	struct discovery *d;
+	struct child child;
+
+	(void)state;
+	if (access(gnutls, R_OK) != 0)
+		skip();
+	child = child_start(gnutls);
+	d = start(&b, &calls);
+	child_load(&child);
+	assert_int_equal(discovery_scan(d), 0);
+	status = cJSON_CreateObject();
+	discovery_status(d, status);
+	cJSON_ArrayForEach(row, cJSON_GetObjectItem(status, "processes"))
+	{
+		if (cJSON_GetObjectItem(row, "pid")->valueint != child.pid ||
+		    strcmp(text_of(row, "reason"), "gnutls") != 0)
+			continue;
+		assert_string_equal(text_of(row, "tls"), "blind");
+		break;
+	}
+	assert_non_null(row);
+	child_end(&child);
+	cJSON_Delete(status);
+	discovery_free(d);
+}
+
+/* Runs the loop until the count is reached or two seconds passed. Returns the time taken. */
+static uint64_t run_until(struct discovery *d, const int *count, int want)
+{
+	struct pollfd fd = {.fd = discovery_fd(d), .events = POLLIN};
+	uint64_t begin = now_ns();
+
+	while (*count < want && now_ns() - begin < 2 * NSEC_PER_SEC) {
+		poll(&fd, 1, 100);
+		discovery_run(d);
+	}
+	return now_ns() - begin;
+}
+
+/* A copy of the library: an inode nobody has seen. Returns its path. */
+static const char *copied_library(void)
+{
+	static char path[] = "/tmp/tolltap-test-XXXXXX";
+	char command[256];
+	int fd = mkstemp(path);
+
+	assert_true(fd >= 0);
+	close(fd);
+	snprintf(command, sizeof(command), "cp %s %s && chmod 755 %s", LIBSSL, path, path);
+	assert_int_equal(system(command), 0);
+	return path;
+}
+
+static void events_find_a_new_library_at_once(void **state)
+{
+	struct broker b = {.events = true};
+	struct child child;
+	struct seen_calls calls = {0};
+	struct discovery *d = start(&b, &calls);
+	const char *library;
+	struct stat st;
+	int probe = broker_open_proc_events(&b, 0);
+
+	(void)state;
+	if (probe < 0) {
+		discovery_free(d);
+		print_message("skipped: perf_event_open: %s\n", strerror(-probe));
+		skip();
+	}
+	close(probe);
+	library = copied_library();
+	assert_int_equal(stat(library, &st), 0);
+	assert_int_equal(discovery_scan(d), 0);
+	child = child_start(library);
+	calls.pid = (uint32_t)child.pid;
+	child_load(&child);
+	assert_true(run_until(d, &calls.started, 1) < NSEC_PER_SEC);
+	assert_int_equal(calls.started, 1);
+	assert_int_equal(b.inodes[b.attached - 1], st.st_ino);
+
+	/* Deleted while in use: kept until the user ends, then let go after two scans. */
+	unlink(library);
+	assert_int_equal(discovery_scan(d), 0);
+	assert_int_equal(discovery_scan(d), 0);
+	assert_int_equal(discovery_scan(d), 0);
+	assert_int_equal(b.detached, 0);
+	child_end(&child);
+	assert_true(run_until(d, &calls.exited, 1) < NSEC_PER_SEC);
+	assert_int_equal(calls.exited, 1);
+	assert_int_equal(discovery_scan(d), 0);
+	assert_int_equal(discovery_scan(d), 0);
+	assert_int_equal(b.detached, 1);
+	discovery_free(d);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(scan_finds_a_mapped_library),
+		cmocka_unit_test(prime_arms_before_the_first_user),
+		cmocka_unit_test(failed_attach_is_listed_and_tried_again),
+		cmocka_unit_test(blind_library_is_listed_with_its_reason),
+		cmocka_unit_test(events_find_a_new_library_at_once),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
