@@ -6,6 +6,8 @@
 
 /* Adding a subcommand is adding its file and its row here. */
 const struct command commands[] = {
+	{"spend", cmd_spend, "who spent what, grouped by any recorded fact"},
+	{"events", cmd_events, "every recorded call, oldest first"},
 	{"demo", cmd_demo, "meter local clients against a provider that keeps its own books"},
 	{"check", cmd_check, "check config: the values in force and where each comes from"},
 	{NULL, NULL, NULL},

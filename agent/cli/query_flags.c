@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/cli/query_flags.h"
+
+#include <errno.h>
+#include <time.h>
+
+static int parse_time(const char *command, const char *flag, const char *text, int64_t *us)
+{
+	int64_t now_us = (int64_t)time(NULL) * 1000000;
+
+	if (!text || query_time_parse(text, now_us, us))
+		return EXIT_OK;
+	return cli_fail(EXIT_USAGE, command,
+			"--%s: '%.60s' is no time; write 2026-11-22, 2026-11-22T06:00:00Z, or 24h",
+			flag, text);
+}
+
+int query_flags_unknown_key(const char *command, const char *flag, struct slice name)
+{
+	char known[1024];
+
+	query_key_list(known, sizeof(known));
+	return cli_fail(EXIT_USAGE, command, "--%s: unknown fact '%.*s'; known: %s tag:NAME", flag,
+			(int)(name.len < 60 ? name.len : 60), name.ptr, known);
+}
+
+static int parse_condition(const char *command, const char *condition, struct query_filter *filter)
+{
+	const char *equals = strchr(condition, '=');
+	int r = query_filter_where(filter, condition);
+
+	if (r == 0)
+		return EXIT_OK;
+	if (r == -E2BIG)
+		return cli_fail(EXIT_USAGE, command, "--where: at most %d conditions of %d bytes",
+				QUERY_WHERE_MAX, QUERY_VALUE_MAX - 1);
+	if (!equals)
+		return cli_fail(EXIT_USAGE, command, "--where: write KEY=VALUE, not '%.60s'",
+				condition);
+	return query_flags_unknown_key(command, "where",
+				       (struct slice){condition, (size_t)(equals - condition)});
+}
+
+static int parse_where(const char *command, const char *where, struct query_filter *filter)
+{
+	_cleanup_(freep) char *copy = where ? strdup(where) : NULL;
+	char *rest = copy, *condition;
+	int rc = EXIT_OK;
+
+	if (where && !copy)
+		return cli_fail(EXIT_FAILED, command, "no memory");
+	while (rc == EXIT_OK && (condition = strsep(&rest, ",")))
+		rc = parse_condition(command, condition, filter);
+	return rc;
+}
+
+int query_flags_parse(const struct query_flags *flags, const char *command,
+		      struct query_filter *filter)
+{
+	int rc = parse_time(command, "since", flags->since, &filter->since_us);
+
+	if (rc == EXIT_OK)
+		rc = parse_time(command, "until", flags->until, &filter->until_us);
+	return rc == EXIT_OK ? parse_where(command, flags->where, filter) : rc;
+}
+
+int query_flags_open(struct query **out, const char *command, const char *dir)
+{
+	char err[QUERY_ERROR_MAX];
+	int r = query_open(out, dir, err, sizeof(err));
+
+	if (r == 0)
+		return EXIT_OK;
+	return cli_fail(r == -EACCES ? EXIT_PRIVILEGE : EXIT_STORAGE, command, "%s", err);
+}
+
+void query_closep(struct query **q)
+{
+	query_close(*q);
+}
