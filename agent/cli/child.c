@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/cli/child.h"
 
+#include "agent/cli/cli.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <grp.h>
 #include <limits.h>
 #include <poll.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
@@ -13,22 +17,27 @@
 #include <time.h>
 #include <unistd.h>
 
-#define STOP_TERM_MS	 3000
-#define STOP_KILL_MS	 1000
-#define WAIT_STEP_MS	 10
-#define START_EXEC_ERROR 127
+#define STOP_TERM_MS   3000
+#define STOP_KILL_MS   1000
+#define WAIT_STEP_MS   10
+#define AGENT_START_MS 30000
+#define EXIT_NOT_FOUND 127 /* as shells have it */
+#define EXIT_NOT_RUN   126
 
 static volatile sig_atomic_t caught;
+static volatile sig_atomic_t caught_from_kernel;
 
-static void on_signal(int signal)
+static void on_signal(int signal, siginfo_t *info, void *context)
 {
+	(void)context;
 	caught = signal;
+	caught_from_kernel = info->si_code > 0; /* SI_KERNEL: the terminal's Ctrl-C */
 }
 
 void child_catch_signals(void)
 {
 	/* No SA_RESTART: a wait must see it. */
-	struct sigaction action = {.sa_handler = on_signal};
+	struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO};
 
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
@@ -38,6 +47,15 @@ void child_catch_signals(void)
 int child_caught_signal(void)
 {
 	return caught;
+}
+
+int child_take_signal(bool *sent_to_us)
+{
+	int signal = caught;
+
+	*sent_to_us = !caught_from_kernel;
+	caught = 0;
+	return signal;
 }
 
 static int64_t now_ms(void)
@@ -63,21 +81,27 @@ static void redirect(int target, int fd, const char *path, int flags)
 		dup2(fd, target);
 }
 
-/* Between fork and exec; only async-signal-safe work. */
+/* Between fork and exec. We have one thread, so what libc does in initgroups is safe. */
 static void become(char *const *argv, const struct child_options *o, int in, int out)
 {
 	signal(SIGINT, SIG_DFL);
 	signal(SIGTERM, SIG_DFL);
 	signal(SIGHUP, SIG_DFL);
-	prctl(PR_SET_PDEATHSIG, SIGTERM);
-	redirect(STDIN_FILENO, in, "/dev/null", O_RDONLY);
+	if (o->user && (initgroups(o->user->pw_name, o->user->pw_gid) || setgid(o->user->pw_gid) ||
+			setuid(o->user->pw_uid)))
+		_exit(EXIT_NOT_RUN);
+	if (!o->foreground) {
+		prctl(PR_SET_PDEATHSIG, SIGTERM);
+		redirect(STDIN_FILENO, in, "/dev/null", O_RDONLY);
+	}
 	redirect(STDOUT_FILENO, out, o->silent ? "/dev/null" : NULL, O_WRONLY);
 	redirect(STDERR_FILENO, -1, o->stderr_file, O_WRONLY | O_CREAT | O_APPEND);
 	if (o->environment)
 		execvpe(argv[0], argv, o->environment);
 	else
 		execvp(argv[0], argv);
-	_exit(START_EXEC_ERROR);
+	dprintf(STDERR_FILENO, "tolltap: cannot run %s: %s\n", argv[0], strerror(errno));
+	_exit(errno == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_RUN);
 }
 
 int child_start(struct child *c, char *const *argv, const struct child_options *o)
@@ -177,8 +201,11 @@ bool child_wait(struct child *c, int timeout_ms)
 
 void child_stop(struct child *c)
 {
-	closep(&c->in);
-	c->in = -1;
+	if (c->in >= 0) {
+		close(c->in);
+		c->in = -1;
+		child_wait(c, STOP_TERM_MS);
+	}
 	if (c->pid > 0) {
 		kill(c->pid, SIGTERM);
 		if (!child_wait(c, STOP_TERM_MS)) {
@@ -274,4 +301,58 @@ static int remove_entry(const char *path, const struct stat *st, int type, struc
 void remove_tree(const char *dir)
 {
 	(void)nftw(dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+}
+
+/* ---- an agent of our own --------------------------------------------------------------------- */
+
+/*
+ * Ends the agent when stdin ends, that is when we close it or die, and returns its code. Without
+ * this a killed parent could not stop an agent that sudo runs as root.
+ */
+static const char watch_script[] =
+	"\"$@\" & pid=$!; exec >&-; read -r line; kill \"$pid\" 2>/dev/null; wait \"$pid\"";
+
+/* The last line of its messages: why it did not start. */
+static void last_line_of(const char *path, char *dst, size_t size)
+{
+	char line[1024];
+	FILE *f = fopen(path, "re");
+
+	snprintf(dst, size, "the agent did not start and said nothing");
+	while (f && fgets(line, sizeof(line), f)) {
+		line[strcspn(line, "\n")] = '\0';
+		if (line[0])
+			snprintf(dst, size, "%s", line);
+	}
+	if (f)
+		fclose(f);
+}
+
+int agent_start(struct child *c, const struct agent_options *o, char *why, size_t why_size)
+{
+	const struct child_options options = {
+		.pipe_out = true, .pipe_in = true, .stderr_file = o->log};
+	char *argv[AGENT_FLAGS_MAX + 9] = {"sudo",
+					   "-n",
+					   "/bin/sh",
+					   "-c",
+					   (char *)(uintptr_t)watch_script,
+					   "sh",
+					   (char *)(uintptr_t)o->self,
+					   "run"};
+	char line[256];
+	int rc;
+
+	for (size_t i = 0; o->flags[i] && i < AGENT_FLAGS_MAX; i++)
+		argv[8 + i] = o->flags[i];
+	rc = child_start(c, o->use_sudo ? argv : argv + 2, &options);
+	while (!rc && (rc = child_line(c, line, sizeof(line), AGENT_START_MS)) == 1) {
+		if (!strcmp(line, "ready"))
+			return -1;
+		rc = 0;
+	}
+	child_stop(c);
+	rc = rc == 0 ? child_code(c) : EXIT_FAILED;
+	last_line_of(o->log, why, why_size);
+	return rc ? rc : EXIT_FAILED;
 }

@@ -16,7 +16,6 @@
 #include <unistd.h>
 
 #define PROVIDER_START_MS 10000
-#define AGENT_START_MS	  30000
 #define ROWS_WAIT_STEPS	  50 /* of ROWS_STEP_MS: rows are visible 2 s after a call at most */
 #define ROWS_STEP_MS	  200
 #define CLIENT_MISSING	  77 /* client.py: the library is not installed */
@@ -146,45 +145,17 @@ static int start_provider(struct demo *d)
 			"the local provider did not start; its message is above");
 }
 
-/* The agent's last words, for one line about why it is not there. */
-static void last_line_of(const char *path, char *dst, size_t size)
-{
-	char line[1024];
-	FILE *f = fopen(path, "re");
-
-	snprintf(dst, size, "the agent said nothing");
-	while (f && fgets(line, sizeof(line), f)) {
-		line[strcspn(line, "\n")] = '\0';
-		if (line[0])
-			snprintf(dst, size, "%s", line);
-	}
-	if (f)
-		fclose(f);
-}
-
 /* Returns CLI_GO_ON, or the agent's exit code with why filled. */
 static int start_agent(struct demo *d, char *why, size_t why_size)
 {
-	char storage[PATH_MAX + 16], log[PATH_MAX], prices[PATH_MAX + 16], line[256];
-	const struct child_options options = {.pipe_out = true, .stderr_file = log};
-	char *argv[] = {d->self, "run", storage, "--web.listen-address=127.0.0.1:0", prices, NULL};
-	int rc;
+	char storage[PATH_MAX + 16], log[PATH_MAX], prices[PATH_MAX + 16];
+	char *flags[] = {storage, "--web.listen-address=127.0.0.1:0", prices, NULL};
+	const struct agent_options options = {.self = d->self, .flags = flags, .log = log};
 
 	in_dir(log, d->dir, "agent.log");
 	snprintf(storage, sizeof(storage), "--storage.path=%s", d->dir);
 	snprintf(prices, sizeof(prices), "--prices.file=%s", d->config.prices_file);
-	if (child_start(&d->agent, argv, &options))
-		return EXIT_FAILED;
-	while ((rc = child_line(&d->agent, line, sizeof(line), AGENT_START_MS)) == 1) {
-		if (!strcmp(line, "ready"))
-			return CLI_GO_ON;
-	}
-	if (rc == 0)
-		child_wait(&d->agent, 1000);
-	rc = d->agent.pid ? EXIT_FAILED : child_code(&d->agent);
-	child_stop(&d->agent);
-	last_line_of(log, why, why_size);
-	return rc ? rc : EXIT_FAILED;
+	return agent_start(&d->agent, &options, why, why_size);
 }
 
 static int run_clients(struct demo *d)

@@ -6,8 +6,10 @@
 
 /* Adding a subcommand is adding its file and its row here. */
 const struct command commands[] = {
-	{"spend", cmd_spend, "who spent what, grouped by any recorded fact"},
+	{"top", cmd_top, "calls, tokens and dollars, live"},
 	{"events", cmd_events, "every recorded call, oldest first"},
+	{"spend", cmd_spend, "who spent what, grouped by any recorded fact"},
+	{"exec", cmd_exec, "run a command and print what it and its children cost"},
 	{"demo", cmd_demo, "meter local clients against a provider that keeps its own books"},
 	{"check", cmd_check, "check config: the values in force and where each comes from"},
 	{NULL, NULL, NULL},

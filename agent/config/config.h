@@ -57,6 +57,9 @@ int config_load(struct config *out, int *argc, char **argv, char *err,
 		size_t err_size) TT_MUST_CHECK;
 void config_free(struct config *c);
 
+/* Where the value of an option comes from, by its name ("storage.path"). */
+enum config_source config_source_of(const struct config *c, const char *name);
+
 /* The flags a command shares with all others, as --help prints them. */
 void config_help(const char *command);
 /* `tolltap check config`: the effective values with where each came from, in c->output's form. */

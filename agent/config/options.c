@@ -272,6 +272,13 @@ bool option_get(const struct config *c, const struct option *o, size_t item, cha
 	}
 }
 
+enum config_source config_source_of(const struct config *c, const char *name)
+{
+	const struct option *o = option_find(slice_of(name));
+
+	return o ? c->origin[o - options].source : CONFIG_DEFAULT;
+}
+
 void config_free(struct config *c)
 {
 	for (size_t i = 0; i < option_count; i++) {

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/cli/running.h"
+
+#include "agent/status.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+int running_status(const char *dir, cJSON **out, char *why, size_t why_size)
+{
+	cJSON *status = NULL;
+	int rc = status_read(dir, &status);
+
+	*out = NULL;
+	if (rc == 0 && status_alive(status)) {
+		*out = status;
+		return EXIT_OK;
+	}
+	if (rc == 0 || rc == -ENOENT) {
+		*out = status;
+		snprintf(why, why_size,
+			 "no agent is running on %s; start one with: sudo tolltap run%s", dir,
+			 rc ? ", or name its directory with --storage.path" : "");
+		return EXIT_NO_AGENT;
+	}
+	if (rc == -EACCES || rc == -EPERM) {
+		snprintf(why, why_size,
+			 "%s is not readable for you; use sudo, or join the group: sudo usermod "
+			 "-aG tolltap $USER, then log in again",
+			 dir);
+		return EXIT_PRIVILEGE;
+	}
+	snprintf(why, why_size, "the agent's status in %s cannot be read: %s", dir, strerror(-rc));
+	return EXIT_STORAGE;
+}
+
+const char *status_text(const cJSON *object, const char *key)
+{
+	const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, key));
+
+	return text ? text : "";
+}
+
+int64_t status_number(const cJSON *object, const char *key)
+{
+	const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
+
+	return cJSON_IsNumber(item) ? (int64_t)item->valuedouble : 0;
+}
+
+bool status_flag(const cJSON *object, const char *key)
+{
+	return cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(object, key));
+}
+
+int64_t status_counter(const cJSON *status, const char *family)
+{
+	const cJSON *counter;
+	size_t len = strlen(family);
+	int64_t sum = 0;
+
+	cJSON_ArrayForEach(counter, cJSON_GetObjectItemCaseSensitive(status, "counters"))
+	{
+		const char *name = counter->string;
+
+		if (!strncmp(name, family, len) && (!name[len] || name[len] == '{'))
+			sum += (int64_t)counter->valuedouble;
+	}
+	return sum;
+}
+
+const char *count_text(char *dst, size_t size, int64_t n)
+{
+	char digits[24];
+	size_t len = (size_t)snprintf(digits, sizeof(digits), "%lld", (long long)n);
+	size_t used = 0;
+
+	for (size_t i = 0; i < len && used + 2 < size; i++) {
+		dst[used++] = digits[i];
+		if ((len - i - 1) % 3 == 0 && i + 1 < len && digits[i] != '-')
+			dst[used++] = ',';
+	}
+	dst[used] = '\0';
+	return dst;
+}
