@@ -1,0 +1,172 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The commands people and programs rely on, beside a running agent and after it."""
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from decimal import Decimal
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "..", "lib"))
+import clients
+from harness import TOP, Agent, main
+from provider import Provider
+
+KEYS = ("event_id started_at duration_ms time_to_first_token_ms provider host operation api "
+        "model_requested model stream status outcome basis tokens usage_raw tool_units cost_usd "
+        "cost_pusd price_id prices_sha256 service_tier billing_mode response_id request_id attempt "
+        "operation_id trace_id session_id key_fingerprint workload tags gaps list_cost_pusd "
+        "list_cost_usd billable billed_by").split()
+KINDS = {"input_uncached", "input_cache_read", "input_cache_write_5m", "input_cache_write_1h",
+         "input_audio", "input_image", "output_text", "output_reasoning", "output_audio",
+         "output_image"}
+
+
+def traffic(provider):
+    clients.curl(provider)
+    clients.curl(provider, "messages", "cache-5m-1h", stream=True)
+    clients.curl(provider, "messages", "cut", stream=True, ok=False)
+    clients.curl(provider, scenario="error-429")
+    clients.curl(provider, scenario="no-usage")
+    clients.curl(provider, model="gpt-nobody-knows")
+    clients.python(provider, "--api", "responses")
+    return 7
+
+
+def event_keys_are_the_contract(build):
+    with Agent(build) as agent, Provider() as provider:
+        calls = traffic(provider)
+        rows = agent.wait_rows(calls, 6)
+        for row in rows:
+            missing = [key for key in KEYS if key not in row]
+            assert not missing, missing
+            assert row["tokens"] is None or (set(row["tokens"]) <= KINDS and all(
+                type(n) is int and n > 0 for n in row["tokens"].values())), row["tokens"]
+            assert len(row["event_id"]) == 32 and row["started_at"].endswith("Z")
+            assert len(row["started_at"]) == len("2026-01-01T00:00:00.000000Z")
+            assert type(row["stream"]) is bool and type(row["billable"]) is bool
+            assert row["cost_usd"] is None or Decimal(row["cost_usd"]) * 10**12 == row["cost_pusd"]
+            assert len(row["prices_sha256"]) == 64
+            assert all(value not in (None, "") for value in row["workload"].values())
+            assert all(type(value) is str for value in row["tags"].values())
+        by_basis = {row["basis"]: row for row in rows}
+        assert by_basis["not_billed"]["cost_pusd"] == 0 and by_basis["not_billed"]["tokens"] is None
+        assert by_basis["estimated"]["tokens"] is None
+        assert by_basis["partial"]["outcome"] == "aborted"
+        alive = agent.rows()
+        agent.stop()
+        assert agent.rows() == alive, "the ledger reads differently after the agent"
+
+
+def spend_is_the_sum_of_events(build):
+    with Agent(build) as agent, Provider() as provider:
+        calls = traffic(provider)
+        rows = agent.wait_rows(calls, 6)
+        total = sum(row["cost_pusd"] or 0 for row in rows)
+        for by in ("model", "model,comm", "provider", "basis", "user", "unit", "container_id"):
+            done = agent.command("spend", "--by=" + by, "--output=json",
+                                 "--storage.path=" + agent.storage)
+            spend = [json.loads(line) for line in done.stdout.splitlines()]
+            groups = [g for g in spend if not g.get("total")]
+            assert sum(Decimal(g["cost_usd"]) for g in groups) * 10**12 == total, by
+            assert sum(g["calls"] for g in groups) == calls
+            assert sum(g["calls_unpriced"] for g in groups) == 1
+            for g in groups:
+                split = sum(Decimal(v) for v in g["cost_by_basis"].values())
+                assert split == Decimal(g["cost_usd"]), g
+        assert any(g["container_id"] == "(none)" for g in groups), groups
+        table = agent.command("spend", "--by=model", "--storage.path=" + agent.storage).stdout
+        assert "at least" in table, table
+        metric = sum(Decimal(value) for name, value in agent.metrics().items()
+                     if name.startswith("tolltap_cost_usd_total{"))
+        assert metric * 10**12 == total, (metric, total)
+        tokens = agent.metric_sum("tolltap_tokens_total")
+        assert tokens == sum(sum((row["tokens"] or {}).values()) for row in rows)
+
+
+def csv_and_table_hold_every_row(build):
+    with Agent(build) as agent, Provider() as provider:
+        calls = traffic(provider)
+        agent.wait_rows(calls, 6)
+        where = "--storage.path=" + agent.storage
+        text = agent.command("events", "--output=csv", where).stdout
+        parsed = list(csv.DictReader(io.StringIO(text)))
+        assert len(parsed) == calls and "cost_usd" in parsed[0], text
+        table = agent.command("events", where).stdout
+        assert len(table.splitlines()) >= calls + 1
+        assert "\x1b[" not in table, "colour on a pipe"
+
+
+def prices_answers_what_a_call_costs(build):
+    with Agent(build) as agent:
+        done = agent.command("prices", "show", "gpt-4o-mini", "--output=json")
+        assert "gpt-4o-mini" in done.stdout
+        assert agent.command("prices", "list", "--output=csv").stdout.count("\n") > 100
+        checked = agent.command("prices", "check", os.path.join(TOP, "pricing", "catalog.json"))
+        assert checked.returncode == 0
+
+
+def exec_sums_one_command(build):
+    with Agent(build) as agent, Provider() as provider, tempfile.NamedTemporaryFile() as summary:
+        inner = ["curl", "-sS", "-o", "/dev/null", "--cacert", provider.cacert, "--connect-to",
+                 "api.openai.com:443:127.0.0.1:%d" % provider.port, "-H",
+                 "Content-Type: application/json", "-d", '{"model":"gpt-4o-mini","messages":[]}',
+                 "https://api.openai.com/v1/chat/completions"]
+        clients.curl(provider)  # somebody else's call must not be in the sum
+        command = " ".join("'%s'" % part for part in inner)
+        done = agent.command("exec", "--output=json", "--storage.path=" + agent.storage, "--",
+                             "sh", "-c", "%s && %s; exit 7" % (command, command), check=False,
+                             env=dict(os.environ, GITHUB_STEP_SUMMARY=summary.name))
+        assert done.returncode == 7, (done.returncode, done.stderr)
+        line = json.loads((done.stderr.strip() or done.stdout.strip()).splitlines()[-1])
+        assert line["calls"] == 2, line
+        rows = agent.wait_rows(3)
+        assert Decimal(line["cost_usd"]) * 10**12 == sum(r["cost_pusd"] for r in rows[1:]), line
+        assert line["cost_usd"] in summary.read().decode()
+
+
+def exec_starts_an_agent_when_there_is_none(build):
+    with Provider() as provider, tempfile.TemporaryDirectory(prefix="tolltap-test.") as folder:
+        done = subprocess.run(
+            [os.path.join(build, "tolltap"), "exec", "--output=json",
+             "--storage.path=" + folder + "/none", "--", "curl", "-sS", "-o", "/dev/null",
+             "--cacert", provider.cacert, "--connect-to",
+             "api.openai.com:443:127.0.0.1:%d" % provider.port, "-d",
+             '{"model":"gpt-4o-mini","messages":[]}',
+             "https://api.openai.com/v1/chat/completions"],
+            capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        line = json.loads((done.stderr.strip() or done.stdout.strip()).splitlines()[-1])
+        assert line["calls"] == 1 and Decimal(line["cost_usd"]) > 0, line
+
+
+def top_and_doctor_show_what_is_seen(build):
+    with Agent(build) as agent, Provider() as provider:
+        where = "--storage.path=" + agent.storage
+        empty = agent.command("top", "--once", where).stdout
+        assert "curl" in empty and "libssl" in empty, empty
+        clients.curl(provider)
+        agent.wait_rows(1)
+        busy = agent.command("top", "--once", where).stdout
+        assert "gpt-4o-mini" in busy, busy
+        doctor = agent.command("doctor", where, "--output=json")
+        report = json.loads(doctor.stdout)
+        assert any(f["state"] == "attached" for f in report["files"]), report
+
+
+def demo_agrees_with_its_own_provider(build):
+    done = subprocess.run([os.path.join(build, "tolltap"), "demo"], capture_output=True, text=True,
+                          timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+if __name__ == "__main__":
+    sys.exit(main([
+        event_keys_are_the_contract, spend_is_the_sum_of_events, csv_and_table_hold_every_row,
+        prices_answers_what_a_call_costs, exec_sums_one_command,
+        exec_starts_an_agent_when_there_is_none, top_and_doctor_show_what_is_seen,
+        demo_agrees_with_its_own_provider]))

@@ -1,0 +1,203 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The trust contract end to end: content and keys stay in memory, kills lose at most a group, apps do
+not notice attach, detach or death of the agent, bad input is one clear line and an exit code."""
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "..", "lib"))
+import clients
+from harness import Agent, free_port, main, wait_until
+from provider import Provider
+
+CANARY = "canary-8f1e6c0b-prompt"
+KEY = "sk-proj-canaryKey9d2f7a31c4"
+
+
+def encodings(text):
+    import base64
+    import urllib.parse
+    raw = text.encode()
+    return {raw, raw.hex().encode(), base64.b64encode(raw).rstrip(b"=")[:-2],
+            urllib.parse.quote(text).encode(), raw[::-1], text.encode("utf-16-le")}
+
+
+def content_and_keys_stay_in_memory(build):
+    """Canaries in prompt, answer, key, headers and environment appear in nothing the agent leaves."""
+    with Agent(build, "--log.level=debug") as agent, Provider() as provider:
+        body = json.dumps({"model": "gpt-4o-mini", "user": "someone", "stream": True,
+                           "messages": [{"role": "user", "content": CANARY}]})
+        for api, scenario in (("chat", "plain"), ("chat", "cut"), ("messages", "error-401"),
+                              ("chat", "not-found-html")):
+            clients.curl(provider, api, scenario, body=body, ok=False, env={"SECRET": CANARY},
+                         flags=["-H", "Authorization: Bearer " + KEY, "-H", "x-api-key: " + KEY,
+                                "-H", "Cookie: session=" + CANARY])
+        wait_until(lambda: len(agent.rows()) == 4, 6, "4 rows")
+        outputs = [agent.get(path)[1].encode() for path in ("/metrics", "/", "/api/v1/status")]
+        for command in (["events", "--output=json"], ["events", "--wide"], ["spend", "--by=tags"],
+                        ["top", "--once"], ["doctor"]):
+            done = agent.command(*command, "--storage.path=" + agent.storage, check=False)
+            outputs.append((done.stdout + done.stderr).encode())
+        agent.stop(signal.SIGABRT)
+        outputs.append(agent.stderr.encode())
+        for folder, _, files in os.walk(agent.storage):
+            for name in files:
+                with open(os.path.join(folder, name), "rb") as f:
+                    outputs.append(f.read())
+        assert not [n for n in os.listdir(".") if n.startswith("core")]
+        for output in outputs:
+            for secret in (CANARY, KEY, "lorem"):
+                for form in encodings(secret):
+                    assert form not in output, "%r leaked: ...%r..." % (
+                        form, output[max(0, output.find(form) - 80):][:200])
+
+
+def kill_9_loses_at_most_the_group_in_flight(build):
+    with tempfile.TemporaryDirectory(prefix="tolltap-test.") as storage, Provider() as provider:
+        kept = set()
+        for _ in range(3):
+            agent = Agent(build, storage=storage).start()
+            for _ in range(4):
+                clients.curl(provider)
+            wait_until(lambda: len(agent.rows()) >= len(kept) + 4, 4, "rows of this run")
+            kept = {row["event_id"] for row in agent.rows()}
+            clients.curl(provider)
+            agent.kill()
+            after = {row["event_id"] for row in agent.rows()}
+            assert kept <= after and len(after) - len(kept) <= 1
+            kept = after
+        check = subprocess.run(["sqlite3", os.path.join(storage, "ledger.db"),
+                                "PRAGMA integrity_check"], capture_output=True, text=True)
+        assert check.stdout.strip() == "ok", check
+
+
+def clients_do_not_notice(build):
+    """Attach, traffic, detach and SIGKILL of the agent leave a client's bytes identical."""
+    with Provider() as provider:
+        text = ("import hashlib\n"
+                "tls = connect(); digest = hashlib.sha256(); end = time.time() + 5; calls = 0\n"
+                "while time.time() < end:\n"
+                "    chat(tls, json.dumps({'body_bytes': 9000})); status, n = answer(tls)\n"
+                "    assert (status, n) == (200, 9000); calls += 1\n"
+                "print(calls)\n")
+        prologue = ("import sys; sys.argv = ['raw', '%d', '%s']; sys.path.insert(0, '%s')\n"
+                    "from raw_client import *\n" % (provider.port, provider.cacert,
+                                                   os.path.join(HERE, "..", "lib")))
+        client = subprocess.Popen(["/usr/bin/python3", "-c", prologue + text],
+                                  stdout=subprocess.PIPE, text=True)
+        time.sleep(0.3)
+        for how in (signal.SIGTERM, signal.SIGKILL, signal.SIGKILL):
+            with Agent(build) as agent:
+                time.sleep(0.5)
+                agent.stop(how)
+        out, _ = client.communicate(timeout=30)
+        assert client.returncode == 0 and int(out) > 100, out
+
+
+def failed(build, *args, env=None):
+    done = subprocess.run([os.path.join(build, "tolltap"), *args], capture_output=True, text=True,
+                          timeout=20, env=dict(os.environ, **(env or {})))
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 1, "%s: not one line: %r" % (args, done.stderr)
+    return done.returncode, lines[0]
+
+
+def bad_input_is_one_line_and_a_code(build):
+    with tempfile.TemporaryDirectory(prefix="tolltap-test.") as folder:
+        storage = "--storage.path=" + os.path.join(folder, "state")
+        web = "--web.listen-address=127.0.0.1:%d" % free_port()
+
+        def write(name, text):
+            path = os.path.join(folder, name)
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            with open(path, "w") as f:
+                f.write(text)
+            return path
+
+        assert failed(build, "frobnicate")[0] == 2
+        code, line = failed(build, "run", storage, web, "--storage.pth=x")
+        assert code == 2 and "storage.pth" in line and "storage.path" in line, line
+        code, line = failed(build, "run", storage, web, "--provider.host=nonsense")
+        assert code in (2, 3) and "nonsense" in line, line
+        code, line = failed(build, "run", storage, web, "--log.level=loud")
+        assert code == 2 and "loud" in line and "debug" in line, line
+        config = write("bad.yaml", "storage:\n  path: /x\n  colour: red\n")
+        code, line = failed(build, "run", web, "--config.file=" + config)
+        assert code in (2, 3) and "bad.yaml:3" in line and "colour" in line, line
+        write("prices.d/x.json", '{"broken')
+        code, line = failed(build, "run", storage, web, "--prices.dir=" + folder + "/prices.d")
+        assert code == 3 and "x.json" in line, line
+        code, line = failed(build, "run", "--storage.path=/proc/none", web)
+        assert code == 6 and "/proc/none" in line, line
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            code, line = failed(build, "run", storage,
+                                "--web.listen-address=127.0.0.1:%d" % taken.getsockname()[1])
+            assert code == 7 and "in use" in line, line
+        with Agent(build, storage=folder + "/two"):
+            code, line = failed(build, "run", "--storage.path=" + folder + "/two", web)
+            assert code == 6 and "two" in line, line
+
+
+def no_privilege_says_what_is_missing(build):
+    with tempfile.TemporaryDirectory(prefix="tolltap-test.") as folder:
+        os.chmod(folder, 0o777)
+        done = subprocess.run(
+            ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",
+             os.path.join(build, "tolltap"), "run", "--storage.path=" + folder + "/s",
+             "--web.listen-address=127.0.0.1:%d" % free_port()],
+            capture_output=True, text=True, timeout=20)
+        lines = done.stderr.strip().splitlines()
+        assert done.returncode == 4 and len(lines) == 1, (done.returncode, done.stderr)
+        assert "root" in lines[0] or "CAP_" in lines[0], lines
+
+
+def reload_swaps_only_if_valid(build):
+    host = "llm.corp.example"
+    with tempfile.TemporaryDirectory(prefix="tolltap-test.") as folder, \
+            Provider(names=[host]) as provider:
+        config = os.path.join(folder, "tolltap.yaml")
+
+        def write(text):
+            with open(config, "w") as f:
+                f.write(text)
+
+        write("log:\n  level: info\n")
+        with Agent(build, "--config.file=" + config) as agent:
+            clients.curl(provider, host=host)
+            assert agent.wait_rows(1)[0]["basis"] == "unpriced"
+            write("provider:\n  host: [%s=openai]\n" % host)
+            agent.process.send_signal(signal.SIGHUP)
+            wait_until(lambda: agent.metric_sum("tolltap_config_reloads_total", "ok") == 1, 3, "reload")
+            clients.curl(provider, host=host)
+            assert agent.wait_rows(2)[1]["basis"] == "reported_usage"
+            write("provider:\n  hots: [x=openai]\n")
+            agent.process.send_signal(signal.SIGHUP)
+            wait_until(lambda: agent.metric_sum("tolltap_config_reloads_total", "error") == 1, 3,
+                       "refused reload")
+            clients.curl(provider, host=host)
+            assert agent.wait_rows(3)[2]["basis"] == "reported_usage"
+
+
+def health_and_ready(build):
+    with Agent(build) as agent:
+        assert agent.get("/healthz")[0] == 200
+        assert agent.get("/readyz")[0] == 200
+        status, page = agent.get("/")
+        assert status == 200 and "tolltap" in page.lower()
+        assert agent.get("/nowhere")[0] == 404
+
+
+if __name__ == "__main__":
+    sys.exit(main([
+        content_and_keys_stay_in_memory, kill_9_loses_at_most_the_group_in_flight,
+        clients_do_not_notice, bad_input_is_one_line_and_a_code, no_privilege_says_what_is_missing,
+        reload_swaps_only_if_valid, health_and_ready]))
