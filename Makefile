@@ -33,14 +33,17 @@ OBJ      := $(SRC:%.c=$(BUILD)/%.o)
 LIB_OBJ  := $(filter-out $(BUILD)/agent/main.o,$(OBJ))
 UNIT_SRC := $(shell find tests/unit -name 'test_*.c' 2>/dev/null)
 UNIT     := $(UNIT_SRC:%.c=$(BUILD)/%)
+REPLAY   := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/replay/test_*.c))
 
-.PHONY: all clean help unit
+BPF_ARCH := $(subst x86_64,x86,$(subst aarch64,arm64,$(shell uname -m)))
+
+.PHONY: all tests unit check lint check-kernels bench clean help
 all: $(BUILD)/tolltap ## build the binary
 
 $(BUILD)/bpf/%.o: bpf/%.bpf.c $(wildcard bpf/*.h)
 	@mkdir -p $(@D)
 	$(call say,BPF,$<)
-	$(Q)$(CLANG) -O2 -g -target bpf -mcpu=v2 -D__TARGET_ARCH_$(subst x86_64,x86,$(subst aarch64,arm64,$(shell uname -m))) -I. -I$(BUILD) \
+	$(Q)$(CLANG) -O2 -g -target bpf -mcpu=v2 -D__TARGET_ARCH_$(BPF_ARCH) -I. -I$(BUILD) \
 	  -idirafter /usr/include/$(shell uname -m)-linux-gnu -Wall -Wextra -Wno-unused-parameter -c $< -o $@
 	$(Q)llvm-strip -g $@
 
@@ -66,13 +69,60 @@ $(BUILD)/tests/unit/%: tests/unit/%.c $(BUILD)/libtolltap.a
 	$(call say,TEST,$<)
 	$(Q)$(CC) $(ALL_CFLAGS) -Itests -MMD -MP -o $@ $< $(BUILD)/libtolltap.a $(LIBS) -lcmocka
 
+$(BUILD)/tests/replay/%: tests/replay/%.c $(BUILD)/libtolltap.a
+	@mkdir -p $(@D)
+	$(call say,TEST,$<)
+	$(Q)$(CC) $(ALL_CFLAGS) -Itests -MMD -MP -o $@ $< $(BUILD)/libtolltap.a $(LIBS) -lcmocka -lbrotlienc
+
 unit: $(UNIT) ## unit tests only (cmocka); T=name runs those whose path contains it
 	$(Q)for t in $(UNIT); do case $$t in *$(T)*) echo "== $$t"; $$t || exit 1;; esac; done
 
-clean: ## remove the build directory
-	$(Q)rm -rf $(BUILD)
+# ---- tests ------------------------------------------------------------------------------------
+
+STAGES ?=
+JOBS   ?= $(shell nproc)
+
+check: deps ## every test of this machine; STAGES="unit e2e" runs only those
+	$(Q)$(MAKE) -s -j$(JOBS) all tests
+	$(Q)$(MAKE) -s -j$(JOBS) BUILD=$(BUILD)-asan SAN=address,undefined CFLAGS='-O1 -g' tests
+	$(Q)packaging/as-root.sh tests/run.py --build $(BUILD) --asan-build $(BUILD)-asan $(STAGES)
+
+tests: $(BUILD)/tolltap $(UNIT) $(REPLAY) ## build the test programs
+
+lint: ## the house rules and the format
+	$(Q)tests/check/lint.py --self-test
+	$(Q)tests/check/lint.py
+	$(Q)clang-format --dry-run -Werror $$(git ls-files '*.c' '*.h')
+
+check-kernels: $(BUILD)/tolltap ## load and meter one call on Linux 5.10, in an emulator
+	$(Q)packaging/as-root.sh tests/kernel/vm.sh check $(BUILD) 5.10
+
+# ---- bench ------------------------------------------------------------------------------------
+
+BENCH := $(addprefix $(BUILD)/tests/bench/,tls_loop anchor anchor.bpf.o)
+
+bench: $(BUILD)/tolltap $(BENCH) ## what the probes cost, side by side, as ratios
+	$(Q)packaging/as-root.sh /usr/bin/python3 tests/bench/bench.py $(BUILD) $(BENCH_FLAGS)
+
+$(BUILD)/tests/bench/tls_loop: tests/bench/tls_loop.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $< -lssl -lcrypto
+
+$(BUILD)/tests/bench/anchor: tests/bench/anchor.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $< -lbpf
+
+$(BUILD)/tests/bench/anchor.bpf.o: tests/bench/anchor.bpf.c
+	@mkdir -p $(@D)
+	$(Q)$(CLANG) -O2 -g -target bpf -mcpu=v2 -D__TARGET_ARCH_$(BPF_ARCH) \
+	  -idirafter /usr/include/$(shell uname -m)-linux-gnu -c $< -o $@
+
+# ---- housekeeping -----------------------------------------------------------------------------
+
+clean: ## remove the build directories
+	$(Q)rm -rf $(BUILD) $(BUILD)-asan
 
 help: ## list targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
--include $(OBJ:.o=.d) $(UNIT:=.d)
+-include $(OBJ:.o=.d) $(UNIT:=.d) $(REPLAY:=.d)
