@@ -29,7 +29,7 @@ def stage_lint(args):
     yield ["python3", "tests/check/lint.py", "--self-test"], {}
     yield ["python3", "tests/check/lint.py"], {}
     for script in sorted(glob.glob(os.path.join(TOP, "tests/check/*.sh"))):
-        yield [script, os.path.join(args.build, "tolltap")], {}
+        yield [script, args.build], {}
 
 
 def stage_unit(args):
