@@ -343,21 +343,36 @@ enum http1_result http1_feed(struct http1 *p, struct slice bytes)
 
 /* ---- gaps and ends ------------------------------------------------------------------------- */
 
-/* n unseen bytes of a counted body; those beyond it fell where framing stood. */
-static void skip_counted(struct http1 *p, uint64_t n)
+/* Bytes are missing where a head, a chunk size or an end of line stood. */
+static void lose_framing(struct http1 *p, uint64_t n)
+{
+	if (in_body(p))
+		p->ops->body_gap(p->user, n);
+	fail(p, HTTP1_GAP_IN_FRAMING);
+}
+
+static void skip_length(struct http1 *p, uint64_t n)
 {
 	uint64_t within = n < p->left ? n : p->left;
 
 	p->left -= within;
 	p->ops->body_gap(p->user, within);
-	if (p->left)
-		return;
-	if (p->state == IN_CHUNK_DATA)
-		enter_line(p, IN_CHUNK_END);
-	else
+	if (!p->left)
 		end_message(p, MESSAGE_COMPLETE, AT_START);
 	if (n > within)
-		fail(p, HTTP1_GAP_IN_FRAMING);
+		lose_framing(p, n - within);
+}
+
+static void skip_chunk_data(struct http1 *p, uint64_t n)
+{
+	if (n > p->left) {
+		lose_framing(p, n);
+		return;
+	}
+	p->left -= n;
+	p->ops->body_gap(p->user, n);
+	if (!p->left)
+		enter_line(p, IN_CHUNK_END);
 }
 
 enum http1_result http1_skip(struct http1 *p, uint64_t n)
@@ -365,12 +380,14 @@ enum http1_result http1_skip(struct http1 *p, uint64_t n)
 	if (!n)
 		return result_of(p);
 	p->position += n;
-	if (p->state == IN_LENGTH || p->state == IN_CHUNK_DATA)
-		skip_counted(p, n);
+	if (p->state == IN_LENGTH)
+		skip_length(p, n);
+	else if (p->state == IN_CHUNK_DATA)
+		skip_chunk_data(p, n);
 	else if (p->state == IN_UNTIL_CLOSE)
 		p->ops->body_gap(p->user, n);
 	else if (p->state < UPGRADED)
-		fail(p, HTTP1_GAP_IN_FRAMING);
+		lose_framing(p, n);
 	return result_of(p);
 }
 
@@ -391,11 +408,6 @@ void http1_reset(struct http1 *p, uint64_t at)
 	p->expect = HTTP1_EXPECT_NORMAL;
 	p->reason = HTTP1_FINE;
 	p->position = at;
-}
-
-bool http1_idle(const struct http1 *p)
-{
-	return p->state == AT_START;
 }
 
 bool http1_until_close(const struct http1 *p)

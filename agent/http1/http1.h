@@ -79,7 +79,8 @@ enum http1_result http1_feed(struct http1 *p, struct slice bytes) TT_MUST_CHECK;
 
 /*
  * n bytes were not seen. Inside a Content-Length body (or chunk data) they are skipped by length
- * and reported by body_gap; anywhere else the parser is broken with HTTP1_GAP_IN_FRAMING.
+ * and reported by body_gap; anywhere else the parser is broken with HTTP1_GAP_IN_FRAMING
+ * (an open message gets body_gap and end(MESSAGE_CUT) first).
  */
 enum http1_result http1_skip(struct http1 *p, uint64_t n) TT_MUST_CHECK;
 
@@ -89,7 +90,6 @@ void http1_eof(struct http1 *p);
 /* Forget the current message and wait for a start line at stream position `at`. */
 void http1_reset(struct http1 *p, uint64_t at);
 
-bool http1_idle(const struct http1 *p);	       /* between messages */
 bool http1_until_close(const struct http1 *p); /* in a body that only the end of stream ends */
 enum http1_reason http1_reason(const struct http1 *p);
 size_t http1_memory(const struct http1 *p); /* bytes held, for the memory budget */

@@ -15,6 +15,8 @@
 #define CONN_IDLE_NS	  (600ULL * NSEC_PER_SEC)
 #define CONN_MEMORY_MAX	  (64u << 20)
 #define CONN_PIPELINE_MAX 64 /* requests awaiting their answer on one connection */
+#define CONN_MAY_END_NS	  (2ULL * NSEC_PER_SEC) /* without bytes after SSL_free or SSL_clear */
+#define CONN_HOST_MAX	  128
 
 struct conn_table;
 
@@ -28,7 +30,10 @@ void conn_table_open(struct conn_table *t, const struct conn_id *id, const char 
 void conn_table_feed(struct conn_table *t, const struct chunk *chunk);
 /* SSL_free/SSL_clear: a read-until-close body is complete; others wait for CONN_MAY_END_NS. */
 void conn_table_may_end(struct conn_table *t, const struct conn_id *id, uint64_t now_ns);
-/* The process is gone: every connection of it ends. */
+/*
+ * The process is gone: every connection of it ends. Chunks of it that are still in the ring must
+ * have been fed before, or they open connections that only idling ends.
+ */
 void conn_table_process_exit(struct conn_table *t, uint32_t tgid, uint64_t now_ns);
 /* Call about once a second: evicts idle connections and ends those that only "may end". */
 void conn_table_tick(struct conn_table *t, uint64_t now_ns);

@@ -271,9 +271,9 @@ static void gaps_in_framing_break(void **state)
 		{"", 1, ""},
 		{"HTTP/1.1 20", 1, ""},
 		{"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n", 3, "[200 @0|Content-Length=2]?2."},
-		{CHUNKED, 1, CHUNKED_HEAD "/cut"},
-		{CHUNKED "2\r\n", 3, CHUNKED_HEAD "?2/cut"},
-		{CHUNKED "2\r\nab\r\n0\r\n", 1, CHUNKED_HEAD "+ab/cut"},
+		{CHUNKED, 1, CHUNKED_HEAD "?1/cut"},
+		{CHUNKED "2\r\n", 3, CHUNKED_HEAD "?3/cut"},
+		{CHUNKED "2\r\nab\r\n0\r\n", 1, CHUNKED_HEAD "+ab?1/cut"},
 	};
 
 	(void)state;
