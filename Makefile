@@ -37,6 +37,8 @@ REPLAY   := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/replay/test_*.c))
 
 BPF_ARCH := $(subst x86_64,x86,$(subst aarch64,arm64,$(shell uname -m)))
 
+include packaging/packaging.mk
+
 .PHONY: all tests unit check lint check-kernels bench clean help
 all: $(BUILD)/tolltap ## build the binary
 

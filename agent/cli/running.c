@@ -6,12 +6,26 @@
 #include <errno.h>
 #include <stdio.h>
 
+/* Names of foreign processes and hosts reach a terminal: no byte may steer it. */
+static void tame(cJSON *item)
+{
+	for (; item; item = item->next) {
+		for (char *p = item->valuestring; p && *p; p++) {
+			if ((unsigned char)*p < ' ' || *p == 0x7f)
+				*p = '?';
+		}
+		tame(item->child); /* cJSON bounds the depth */
+	}
+}
+
 int running_status(const char *dir, cJSON **out, char *why, size_t why_size)
 {
 	cJSON *status = NULL;
 	int rc = status_read(dir, &status);
 
 	*out = NULL;
+	if (rc == 0)
+		tame(status);
 	if (rc == 0 && status_alive(status)) {
 		*out = status;
 		return EXIT_OK;

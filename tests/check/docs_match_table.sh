@@ -8,14 +8,16 @@ build=${1:-build}
 failed=0
 
 if ! "$build/tolltap" check config --markdown | diff -u docs/configuration.md - >&2; then
-	echo "docs/configuration.md differs: tolltap check config --markdown > docs/configuration.md" >&2
+	echo "FAIL configuration.md: make it again: tolltap check config --markdown > docs/configuration.md"
 	failed=1
+else
+	echo "ok configuration.md"
 fi
 
 sed -n 's/^\tEXIT_\([A-Z_]*\) = \([0-9]*\),.*/\2 \1/p' agent/cli/cli.h | while read -r number name; do
 	grep -q "^| $number | \`EXIT_$name\`" docs/exit-codes.md || {
-		echo "docs/exit-codes.md: no row '| $number | \`EXIT_$name\`'" >&2
+		echo "FAIL exit-codes.md: no row '| $number | \`EXIT_$name\`'"
 		exit 1
 	}
-done || failed=1
+done && echo "ok exit-codes.md" || failed=1
 exit $failed

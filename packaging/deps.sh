@@ -1,0 +1,124 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# The Debian packages this tree needs, what each is for, and their installation.
+#
+#   deps.sh SET...            installs what is missing of these sets (build, demo, check) with apt
+#   deps.sh --missing SET...  prints the missing packages on one line, installs nothing
+#
+# Quiet when nothing is missing. A row is: set, need (must or may), package, test, reason. A test is
+# cmd:NAME (a program), pc:NAME (pkg-config), file:PATH or py:NAME (a module of /usr/bin/python3), so
+# that a program from elsewhere counts too.
+set -u
+
+table='
+build must gcc cmd:gcc compiles the agent
+build must libc6-dev file:/usr/include/stdio.h headers of libc
+build must linux-libc-dev file:/usr/include/linux/bpf.h headers of the kernel
+build must pkgconf cmd:pkg-config finds libraries
+build must clang cmd:clang compiles the BPF programs
+build must llvm cmd:llvm-strip strips BPF objects
+build must bpftool cmd:bpftool makes BPF skeletons
+build must libbpf-dev pc:libbpf loads BPF programs
+build must libelf-dev pc:libelf reads ELF files
+build must zlib1g-dev pc:zlib gzip and deflate
+build must libcjson-dev pc:libcjson JSON documents
+build must libcurl4-openssl-dev pc:libcurl outbound HTTP
+build must libsqlite3-dev pc:sqlite3 the ledger
+build must libmicrohttpd-dev pc:libmicrohttpd the metrics endpoint
+build must libyaml-dev pc:yaml-0.1 the configuration file
+build must libbrotli-dev pc:libbrotlidec br encoding
+build must libzstd-dev pc:libzstd zstd encoding
+build must libcapstone-dev pc:capstone finds return instructions
+build must nettle-dev pc:nettle hashes
+build must uthash-dev file:/usr/include/uthash.h hash tables
+demo must python3 cmd:python3 the local provider
+demo must openssl cmd:openssl its certificate
+demo may curl cmd:curl a client
+demo may nodejs cmd:node a client
+demo may python3-httpx py:httpx a client
+demo may python3-requests py:requests a client
+demo may python3-aiohttp py:aiohttp a client
+check must libcmocka-dev pc:cmocka unit tests
+check must libssl-dev pc:libssl test programs that speak TLS
+check must clang-format cmd:clang-format the style check
+check may python3-brotli py:brotli a provider that answers in br
+'
+
+usage() {
+	echo "usage: deps.sh [--missing] build|demo|check ..." >&2
+	exit 2
+}
+
+have() { # TEST
+	case $1 in
+	cmd:*) command -v "${1#cmd:}" >/dev/null 2>&1 || [ -x "/usr/sbin/${1#cmd:}" ] ;;
+	pc:*) pkg-config --exists "${1#pc:}" 2>/dev/null ;;
+	file:*) [ -e "${1#file:}" ] ;;
+	py:*) /usr/bin/python3 -c "import ${1#py:}" 2>/dev/null ;;
+	esac
+}
+
+# Prints "need package reason" of each missing row of the sets.
+missing() {
+	echo "$table" | while read -r set need package test reason; do
+		for wanted in "$@"; do
+			[ "$set" = "$wanted" ] && ! have "$test" && echo "$need $package $reason"
+		done
+	done
+}
+
+names() { # of missing rows on stdin, one line
+	cut -d' ' -f2 | tr '\n' ' ' | sed 's/ $//'
+}
+
+only_names=
+[ "${1-}" = --missing ] && only_names=1 && shift
+[ $# -gt 0 ] || usage
+for set in "$@"; do
+	case $set in build | demo | check) ;; *) usage ;; esac
+done
+
+rows=$(missing "$@")
+[ -n "$rows" ] || exit 0
+packages=$(echo "$rows" | names)
+if [ -n "$only_names" ]; then
+	echo "$packages"
+	exit 0
+fi
+
+echo "missing Debian packages:"
+echo "$rows" | while read -r need package reason; do
+	printf '  %-22s %s%s\n' "$package" "$reason" "$([ "$need" = may ] && echo ' (optional)')"
+done
+sudo=
+if [ "$(id -u)" -ne 0 ]; then
+	sudo="sudo"
+	if ! command -v sudo >/dev/null 2>&1; then
+		echo "not root and no sudo; as root: apt-get install $packages" >&2
+		[ -z "$(echo "$rows" | grep '^must ')" ] && exit 0
+		exit 4
+	fi
+fi
+if ! command -v apt-get >/dev/null 2>&1; then
+	echo "no apt-get here; install the like of these with your package manager: $packages" >&2
+	exit 1
+fi
+
+log=$(mktemp) || exit 1
+trap 'rm -f "$log"' EXIT
+install_all() { # PACKAGES...
+	$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends \
+		"$@" >>"$log" 2>&1
+}
+echo "installing them with ${sudo:+sudo }apt-get ..."
+# shellcheck disable=SC2086 # a list of words
+if ! install_all $packages; then
+	$sudo apt-get update -q >>"$log" 2>&1
+	install_all $packages || for package in $packages; do install_all "$package"; done
+fi
+
+left=$(missing "$@" | grep '^must ' | names)
+[ -z "$left" ] && exit 0
+tail -15 "$log" >&2
+echo "apt could not install: $left" >&2
+exit 1
