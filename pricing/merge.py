@@ -75,9 +75,11 @@ KINDS = {
     "duration": ("3600 seconds", None, None),
 }
 TOKEN_KINDS = [k for k, v in KINDS.items() if v[0] == TOKENS]
+OUTPUT_KINDS = ("output", "reasoning", "citation", "output_audio", "output_image", "output_video")
 GENAI_KEYS = {v[1]: k for k, v in KINDS.items() if v[1]} | {"audio_hours": "audio_input"}
 LITELLM_KEYS = {v[2]: k for k, v in KINDS.items() if v[2]}
 LITELLM_KEYS["input_cost_per_token_cache_hit"] = "cache_read"
+TIER_RATIOS = (Decimal("0.25"), Decimal(4))  # a service tier outside is a slip of the source
 LEAST = Decimal("0.0001")  # as in lint.c and kinds.c
 MOST = {None: 2000, "web_search": 200, "file_search": 200, "image": 5000, "audio_input": 100,
         "page": 500, "search_unit": 200, "duration": 5000}
@@ -292,6 +294,17 @@ def litellm_multipliers(row):
     return out
 
 
+def tier_fault(tier, standard):
+    for lead in ("input", "output"):
+        if lead in standard.base and lead not in tier.base:
+            return f"no {lead} price"
+    for kind in tier.base.keys() & standard.base.keys():
+        ratio = tier.base[kind] / standard.base[kind]
+        if not TIER_RATIOS[0] <= ratio <= TIER_RATIOS[1]:
+            return f"{kind} is {text(ratio)} times the standard price"
+    return None
+
+
 def uniform_factor(tier, standard):
     """The one ratio of all prices of a tier to the standard sheet, or None."""
     if tier.above or not tier.base.keys() <= standard.base.keys():
@@ -300,26 +313,29 @@ def uniform_factor(tier, standard):
     return ratios.pop() if len(ratios) == 1 else None
 
 
+def fill_by_ratio(prices, standard):
+    """Adds the token kinds a tier leaves out, by its own ratio to standard on input or output."""
+    added = []
+    for kind in [k for k in TOKEN_KINDS if k in standard and k not in prices]:
+        lead = "output" if kind in OUTPUT_KINDS else "input"
+        if lead in prices and standard.get(lead):
+            prices[kind] = standard[kind] * prices[lead] / standard[lead]
+            added.append(kind)
+    return added
+
+
 def complete_tier(tier, standard):
-    """
-    Fills what the source leaves out of a tier: every kind by the tier's own ratio on input or
-    output, then every context tier by the standard sheet's ratio.
-    """
-    side = {kind: "output" if kind in ("output", "reasoning", "citation", "output_audio",
-                                       "output_image", "output_video") else "input"
-            for kind in TOKEN_KINDS}
-    for kind in standard.base:
-        lead = side.get(kind)
-        if kind not in tier.base and lead in tier.base and lead in standard.base:
-            tier.base[kind] = standard.base[kind] * tier.base[lead] / standard.base[lead]
+    """Fills what the source leaves out of a service tier, its context tiers included."""
+    fill_by_ratio(tier.base, standard.base)
     for above, prices in standard.above.items():
         for kind, price in prices.items():
             if kind in tier.base and standard.base.get(kind):
                 tier.at(above).setdefault(kind, tier.base[kind] * price / standard.base[kind])
 
 
-def supplement(model, row, stamp, decisions, report):
-    """Adds what only LiteLLM knows to the periods of a model."""
+def supplement(model, name, row, decisions, report):
+    """Adds what only LiteLLM knows to the periods of a model; fees only under its own id."""
+    stamp = decisions.sources["litellm"]
     sheets = litellm_sheets(row)
     standard = sheets.pop("")
     for period in model.periods:
@@ -330,8 +346,8 @@ def supplement(model, row, stamp, decisions, report):
         period.multipliers = period.multipliers or litellm_multipliers(row)
         if same:
             for kind, price in standard.base.items():
-                if kind not in period.sheet.base:
-                    period.sheet.base[kind] = price
+                if kind in TOKEN_KINDS or name == model.id:
+                    period.sheet.base.setdefault(kind, price)
             if standard.above and not period.sheet.above and len(model.periods) == 1:
                 refused = decisions.refuses_tiers(model)
                 if not refused and period.source[0] != stamp["id"]:
@@ -342,7 +358,9 @@ def supplement(model, row, stamp, decisions, report):
                 else:
                     period.sheet.above = {n: dict(p) for n, p in standard.above.items()}
         for name, tier in sheets.items():
-            if not tier.base:
+            wrong = tier_fault(tier, standard)
+            if wrong:
+                report.note(model, f"tier {name} refused", wrong)
                 continue
             factor = uniform_factor(tier, standard)
             if factor is not None and factor == round(factor, 6):
@@ -387,7 +405,7 @@ def join_litellm(models, source, decisions, report):
         owner = {n.lower(): m for m in own(models, provider) for n in m.alias | m.exact}
         owner |= {m.id.lower(): m for m in own(models, provider)}
         for name, row in sorted(litellm_rows(data, provider, names, prefixes),
-                                key=lambda item: (item[0] not in models, item[0])):
+                                key=lambda item: ((provider, item[0]) not in models, item[0])):
             base = litellm_sheets(row)[""].base
             if not base:
                 report.count("LiteLLM rows without a price, or with 0 only")
@@ -396,16 +414,34 @@ def join_litellm(models, source, decisions, report):
             if model is None:
                 model = litellm_model(provider, name, row, stamp)
                 models[provider, model.id] = owner[name.lower()] = model
-            elif model.periods[0].source and not agreed(model, name, base, decisions, report):
-                split = litellm_model(provider, name, row, stamp)
-                if model.id.lower() == name.lower():
-                    del models[provider, model.id]
-                    split.exact, split.alias = model.exact | {name}, set(model.alias)
-                    split.dated, split.fine_tuned = set(model.dated), set(model.fine_tuned)
-                model.exact.discard(name)
-                model.alias.discard(name)
-                models[provider, name] = owner[name.lower()] = model = split
-            supplement(model, row, stamp, decisions, report)
+            elif model.periods[0].source and (
+                    has_own_fee(model, name, base)
+                    or not agreed(model, name, base, decisions, report)):
+                model = split_off(models, model, litellm_model(provider, name, row, stamp))
+                owner |= {n.lower(): model for n in model.exact | model.alias}
+            supplement(model, name, row, decisions, report)
+
+
+def split_off(models, model, split):
+    """Makes split the owner of its own name and that name's snapshots; returns it."""
+    name = split.id
+    if model.id.lower() == name.lower():
+        del models[model.provider, model.id]
+        split.exact, split.alias = model.exact | {name}, set(model.alias)
+        split.dated, split.fine_tuned = set(model.dated), set(model.fine_tuned)
+    else:
+        split.exact |= {n for n in model.exact | model.alias
+                        if n.startswith(name) and DATED.fullmatch(n[len(name):])}
+        model.exact -= split.exact
+        model.alias -= split.exact
+    models[split.provider, name] = split
+    return split
+
+
+def has_own_fee(model, name, base):
+    """A search model of a family has its own fee per search: it is not an alias."""
+    return (name != model.id and "search" in name and "web_search" in base
+            and "web_search" not in model.periods[-1].sheet.base)
 
 
 def snapshot_owner(owner, name, base):
@@ -608,6 +644,16 @@ def add_service_tiers(models, decisions):
                     period.factors.setdefault(row["tier"], Decimal(row["factor"]))
 
 
+def complete_contexts(models, report):
+    for model in models.values():
+        for period in model.periods:
+            for above, prices in period.sheet.above.items():
+                added = fill_by_ratio(prices, period.sheet.base)
+                if added:
+                    report.note(model, f"above {above}: {', '.join(added)} derived",
+                                "a context tier reprices the whole request")
+
+
 def implausible(model):
     """The first kind whose price is out of the bounds that the loader holds, or None."""
     for period in model.periods:
@@ -661,6 +707,7 @@ def main():
     decisions, report = Decisions(options.decisions), Report()
     models = read_genai(options.source, decisions, report)
     join_litellm(models, options.source, decisions, report)
+    complete_contexts(models, report)
     drop_bad(models, decisions, report)
     add_service_tiers(models, decisions)
     settle_names(models, decisions, report)
