@@ -23,6 +23,7 @@ struct work {
 	struct call call;
 	const struct dialect *dialect;
 	bool by_shape; /* the host is not listed: the answer must carry the dialect's marks */
+	enum basis basis;		/* as settled, before pricing */
 	char deployment[CALL_NAME_MAX]; /* what the path names in a model's place; "" = nothing */
 	bool coded;			/* the answer has a content coding */
 	struct request_body *request;
@@ -377,8 +378,6 @@ static void settle_answer(struct work *w, enum message_end how)
 	if (c->outcome == OUTCOME_ERROR)
 		set_error_class(c, a);
 	c->basis = c->status >= 300 && !c->usage.known ? BASIS_NOT_BILLED : basis_of(w, whole);
-	if (c->usage.mismatch)
-		counter_add(COUNTER_USAGE_MISMATCH, 1);
 	if (facts->broken)
 		counter_add(COUNTER_DECODE_JSON, 1);
 }
@@ -420,6 +419,7 @@ static void report_subs(struct exchange *x)
 	const struct answer *a = meter_answer(w->meter);
 
 	for (uint32_t i = 0; i < a->sub_count; i++) {
+		w->call.basis = w->basis; /* pricing may have changed it in the row before */
 		w->call.sub_index = (int)i + 1;
 		set_text(w->call.model, sizeof(w->call.model), a->sub[i].model);
 		meter_sub_usage(w->meter, i, &w->call.usage);
@@ -464,6 +464,7 @@ static void close_record(struct exchange *x, enum message_end how, uint64_t now_
 		return;
 	}
 	judge(x, JUDGE_WATCH);
+	w->basis = w->call.basis;
 	x->env->ops->done(x->env->user, &x->conn, x->entry_ns, x->index_in_record, &w->call);
 	if (w->meter)
 		report_subs(x);
