@@ -33,6 +33,6 @@ const struct provider provider_azure = {
 	.hosts = hosts,
 	.paths = paths,
 	.path_count = ARRAY_LEN(paths),
-	.request_id_header = "x-request-id",
+	.request_id_header = "apim-request-id",
 	.prices = "azure.ai.openai",
 };
