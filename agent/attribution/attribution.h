@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Whose call it is. Facts are taken at first sight (in the probe, at exec) and kept
- * ATTRIBUTION_KEEP_NS after the process is gone, keyed by (pid, start time).
+ * ATTRIBUTION_KEEP_NS after the process is gone, keyed by (pid, start time). /proc is believed only
+ * while the start time there is the one wanted. At most ATTRIBUTION_PROCESSES_MAX processes are
+ * kept, the one unused for longest goes first. Of an environment only allow-listed tags stay.
  */
 #ifndef TT_ATTRIBUTION_H
 #define TT_ATTRIBUTION_H
@@ -18,6 +20,12 @@ struct attribution;
 /* broker may be NULL (replay): then only probe facts are used. */
 int attribution_new(struct attribution **out, struct broker *broker) TT_MUST_CHECK;
 void attribution_free(struct attribution *a);
+
+/*
+ * Reads a living process' facts ahead of its first call (discovery_ops.process_started), so that
+ * one that is gone by then is attributed all the same. Again after exec: they are read anew.
+ */
+void attribution_prefetch(struct attribution *a, uint32_t tgid);
 
 /* Probe facts: uid, comm, cgroup id, environment (allow-listed at once, the rest not kept). */
 void attribution_open(struct attribution *a, const struct conn_open *open);

@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/attribution/attribution.h"
+
+#include "agent/attribution/cgroup_ids.h"
+#include "agent/base/procfs.h"
+
+#include <errno.h>
+#include <pwd.h>
+#include <unistd.h>
+
+#define BUCKETS	     2048
+#define USERS_MAX    256
+#define ENVIRON_MAX  (256u << 10) /* bytes read of one environment */
+#define CGROUP_BYTES 8192	  /* of one /proc/PID/cgroup */
+#define START_SLACK  1		  /* ticks by which two clocks may round one start apart */
+
+struct known {
+	struct known *next; /* in its bucket */
+	uint64_t start_ticks;
+	uint64_t last_use; /* attribution.uses when it was last asked for */
+	uint64_t exit_ns;  /* 0 = it lives, as far as is known */
+	bool complete;	   /* /proc was read */
+	struct workload workload;
+	struct tag *tags;
+	uint32_t tag_count;
+};
+
+struct user_name {
+	bool used;
+	uint32_t uid;
+	char name[64];
+};
+
+struct attribution {
+	struct broker *broker;
+	struct cgroup_ids *cgroups;
+	uint64_t tick_ns; /* length of a clock tick of /proc */
+	uint64_t now_ns;
+	uint64_t uses;
+	struct known *bucket[BUCKETS];
+	size_t count;
+	struct user_name users[USERS_MAX];
+	size_t next_user;
+};
+
+int attribution_new(struct attribution **out, struct broker *broker)
+{
+	struct attribution *a = calloc(1, sizeof(*a));
+	long ticks = sysconf(_SC_CLK_TCK);
+	int err;
+
+	if (!a)
+		return -ENOMEM;
+	a->broker = broker;
+	a->tick_ns = NSEC_PER_SEC / (uint64_t)(ticks > 0 ? ticks : 100);
+	err = broker ? cgroup_ids_new(&a->cgroups) : 0;
+	if (err) {
+		free(a);
+		return err;
+	}
+	*out = a;
+	return 0;
+}
+
+static void known_remove(struct attribution *a, struct known *known)
+{
+	struct known **at = &a->bucket[known->workload.pid % BUCKETS];
+
+	while (*at != known)
+		at = &(*at)->next;
+	*at = known->next;
+	a->count--;
+	free(known->tags);
+	free(known);
+}
+
+void attribution_free(struct attribution *a)
+{
+	if (!a)
+		return;
+	for (size_t i = 0; i < BUCKETS; i++) {
+		while (a->bucket[i])
+			known_remove(a, a->bucket[i]);
+	}
+	cgroup_ids_free(a->cgroups);
+	free(a);
+}
+
+/* ---- the table ------------------------------------------------------------------------------ */
+
+static struct known *known_find(struct attribution *a, uint32_t pid, uint64_t start_ticks)
+{
+	for (struct known *k = a->bucket[pid % BUCKETS]; k; k = k->next) {
+		if (k->workload.pid == pid && k->start_ticks <= start_ticks + START_SLACK &&
+		    start_ticks <= k->start_ticks + START_SLACK) {
+			k->last_use = ++a->uses;
+			return k;
+		}
+	}
+	return NULL;
+}
+
+/* The one to give up: of those that ended, else of all, the one unused for longest. */
+static struct known *known_oldest(struct attribution *a)
+{
+	struct known *oldest = NULL;
+
+	for (size_t i = 0; i < BUCKETS; i++) {
+		for (struct known *k = a->bucket[i]; k; k = k->next) {
+			bool ended = k->exit_ns != 0, best_ended = oldest && oldest->exit_ns != 0;
+
+			if (!oldest || (ended && !best_ended) ||
+			    (ended == best_ended && k->last_use < oldest->last_use))
+				oldest = k;
+		}
+	}
+	return oldest;
+}
+
+/* Finds or makes the entry; NULL only when memory is short. */
+static struct known *known_get(struct attribution *a, uint32_t pid, uint64_t start_ticks)
+{
+	struct known *known = known_find(a, pid, start_ticks);
+
+	if (known)
+		return known;
+	if (a->count == ATTRIBUTION_PROCESSES_MAX)
+		known_remove(a, known_oldest(a));
+	known = calloc(1, sizeof(*known));
+	if (!known)
+		return NULL;
+	known->workload.pid = pid;
+	known->start_ticks = start_ticks;
+	known->last_use = ++a->uses;
+	known->next = a->bucket[pid % BUCKETS];
+	a->bucket[pid % BUCKETS] = known;
+	a->count++;
+	return known;
+}
+
+/* ---- facts ---------------------------------------------------------------------------------- */
+
+static const char *user_name(struct attribution *a, uint32_t uid)
+{
+	struct user_name *user;
+	struct passwd entry, *found = NULL;
+	char text[4096];
+
+	for (size_t i = 0; i < USERS_MAX; i++) {
+		if (a->users[i].used && a->users[i].uid == uid)
+			return a->users[i].name;
+	}
+	user = &a->users[a->next_user++ % USERS_MAX];
+	*user = (struct user_name){.used = true, .uid = uid};
+	if (getpwuid_r(uid, &entry, text, sizeof(text), &found) == 0 && found)
+		slice_copy(user->name, sizeof(user->name), slice_of(found->pw_name));
+	return user->name;
+}
+
+static void set_uid(struct attribution *a, struct workload *w, uint32_t uid)
+{
+	w->uid = uid;
+	w->uid_known = true;
+	if (a->broker) /* a recording's users are not this machine's */
+		slice_copy(w->user, sizeof(w->user), slice_of(user_name(a, uid)));
+}
+
+static void set_cgroup(struct workload *w, struct slice path)
+{
+	slice_copy(w->cgroup, sizeof(w->cgroup), path);
+	cgroup_container_id(path, w->container_id, sizeof(w->container_id));
+	cgroup_unit(path, w->unit, sizeof(w->unit));
+}
+
+/* Adds the tags of an environment to what is kept, and keeps nothing else of it. */
+static void add_environment(struct known *known, struct slice env)
+{
+	struct tags tags = {.count = known->tag_count};
+	struct tag *kept;
+
+	if (known->tag_count)
+		memcpy(tags.item, known->tags, known->tag_count * sizeof(*known->tags));
+	environment_tags(env, &tags);
+	if (tags.count == 0)
+		return;
+	kept = malloc(tags.count * sizeof(*kept));
+	if (!kept)
+		return;
+	memcpy(kept, tags.item, tags.count * sizeof(*kept));
+	free(known->tags);
+	known->tags = kept;
+	known->tag_count = tags.count;
+}
+
+/* ---- /proc ---------------------------------------------------------------------------------- */
+
+static ssize_t read_proc(struct attribution *a, uint32_t pid, enum proc_file file, char *dst,
+			 size_t size)
+{
+	_cleanup_(closep) int fd = broker_open_proc(a->broker, pid, file);
+
+	return fd < 0 ? fd : proc_read(fd, dst, size);
+}
+
+static bool read_stat(struct attribution *a, uint32_t pid, struct proc_stat *out)
+{
+	char text[1024];
+	ssize_t n = read_proc(a, pid, PROC_STAT, text, sizeof(text));
+
+	return n > 0 && proc_stat_parse((struct slice){text, (size_t)n}, out);
+}
+
+static void read_cgroup(struct attribution *a, struct workload *w)
+{
+	char text[CGROUP_BYTES];
+	ssize_t n = read_proc(a, w->pid, PROC_CGROUP, text, sizeof(text));
+
+	if (n > 0)
+		set_cgroup(w, cgroup_path((struct slice){text, (size_t)n}));
+}
+
+static void read_environment(struct attribution *a, struct known *known)
+{
+	_cleanup_(freep) char *text = malloc(ENVIRON_MAX);
+	ssize_t n;
+
+	if (!text)
+		return;
+	n = read_proc(a, known->workload.pid, PROC_ENVIRON, text, ENVIRON_MAX);
+	if (n <= 0)
+		return;
+	add_environment(known, (struct slice){text, (size_t)n});
+	explicit_bzero(text, (size_t)n);
+}
+
+static bool same_start(const struct known *known, const struct proc_stat *stat)
+{
+	return stat->start_ticks <= known->start_ticks + START_SLACK &&
+	       known->start_ticks <= stat->start_ticks + START_SLACK;
+}
+
+/*
+ * Reads what /proc says now, in place of what it said before an exec. What is read is kept only if
+ * the pid belongs to the same process before and after. False: that process is gone.
+ */
+static bool read_facts(struct attribution *a, struct known *known)
+{
+	struct known fresh = {.start_ticks = known->start_ticks,
+			      .workload.pid = known->workload.pid};
+	struct workload *w = &fresh.workload;
+	struct proc_stat stat;
+	char exe[CALL_PATH_MAX];
+
+	if (!read_stat(a, w->pid, &stat) || !same_start(known, &stat))
+		return false;
+	slice_copy(w->comm, sizeof(w->comm), slice_of(stat.comm));
+	if (broker_read_exe(a->broker, w->pid, exe, sizeof(exe)) == 0)
+		slice_copy(w->exe, sizeof(w->exe), path_without_deleted(slice_of(exe)));
+	read_cgroup(a, w);
+	read_environment(a, &fresh);
+	if (!read_stat(a, w->pid, &stat) || !same_start(known, &stat)) {
+		free(fresh.tags);
+		return false;
+	}
+	w->uid = known->workload.uid;
+	w->uid_known = known->workload.uid_known;
+	w->start_boot_ns = known->workload.start_boot_ns;
+	memcpy(w->user, known->workload.user, sizeof(w->user));
+	free(known->tags);
+	known->workload = fresh.workload;
+	known->tags = fresh.tags;
+	known->tag_count = fresh.tag_count;
+	known->complete = true;
+	return true;
+}
+
+void attribution_prefetch(struct attribution *a, uint32_t tgid)
+{
+	struct proc_stat stat;
+	struct known *known;
+
+	if (!a->broker || !read_stat(a, tgid, &stat))
+		return;
+	known = known_get(a, tgid, stat.start_ticks);
+	if (known && !read_facts(a, known))
+		known->exit_ns = known->exit_ns ? known->exit_ns : a->now_ns;
+}
+
+/* ---- calls ---------------------------------------------------------------------------------- */
+
+void attribution_open(struct attribution *a, const struct conn_open *open)
+{
+	struct known *known = known_get(a, open->conn.tgid, open->conn.start_boot_ns / a->tick_ns);
+	struct slice comm = slice_of(open->comm);
+	const char *path = NULL;
+	struct workload *w;
+
+	if (!known)
+		return;
+	w = &known->workload;
+	w->start_boot_ns = open->conn.start_boot_ns;
+	/* Another name than /proc gave: the process became another program since. */
+	if (a->broker && (!known->complete || !slice_eq(slice_of(w->comm), comm)) &&
+	    !read_facts(a, known) && known->exit_ns == 0)
+		known->exit_ns = open->now_ns;
+	set_uid(a, w, open->uid);
+	slice_copy(w->comm, sizeof(w->comm), comm);
+	add_environment(known, open->env);
+	if (w->cgroup[0] == '\0' && a->cgroups)
+		path = cgroup_ids_path(a->cgroups, open->cgroup_id, open->now_ns);
+	if (path)
+		set_cgroup(w, slice_of(path));
+}
+
+void attribution_exit(struct attribution *a, uint32_t tgid, uint64_t now_ns)
+{
+	for (struct known *k = a->bucket[tgid % BUCKETS]; k; k = k->next) {
+		if (k->workload.pid == tgid && k->exit_ns == 0)
+			k->exit_ns = now_ns;
+	}
+}
+
+void attribution_tick(struct attribution *a, uint64_t now_ns)
+{
+	a->now_ns = now_ns;
+	for (size_t i = 0; i < BUCKETS; i++) {
+		for (struct known *k = a->bucket[i], *next; k; k = next) {
+			next = k->next;
+			if (k->exit_ns && now_ns > k->exit_ns &&
+			    now_ns - k->exit_ns > ATTRIBUTION_KEEP_NS)
+				known_remove(a, k);
+		}
+	}
+}
+
+/* The entry of a connection's process, asked of /proc when it was never seen or was given up. */
+static struct known *known_of(struct attribution *a, const struct conn_id *conn)
+{
+	uint64_t ticks = conn->start_boot_ns / a->tick_ns;
+	struct known *known = known_find(a, conn->tgid, ticks);
+
+	if (known || !a->broker)
+		return known;
+	known = known_get(a, conn->tgid, ticks);
+	if (known && !read_facts(a, known)) {
+		known_remove(a, known);
+		return NULL;
+	}
+	return known;
+}
+
+void attribution_fill(struct attribution *a, const struct conn_id *conn, struct call *call)
+{
+	const struct known *known = known_of(a, conn);
+
+	if (known)
+		call->workload = known->workload;
+	call->workload.pid = conn->tgid;
+	call->workload.start_boot_ns = conn->start_boot_ns;
+	for (uint32_t i = 0; known && i < known->tag_count; i++) {
+		const struct tag *tag = &known->tags[i];
+
+		tags_set(&call->tags, slice_of(tag->key), slice_of(tag->value), tag->source);
+	}
+}

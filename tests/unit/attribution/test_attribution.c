@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Facts of real children through a broker that only opens their /proc files. */
+#include "agent/attribution/attribution.h"
+
+#include "agent/base/procfs.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define TICK_NS (NSEC_PER_SEC / (uint64_t)sysconf(_SC_CLK_TCK))
+
+struct broker {
+	int opened;
+};
+
+int broker_open_proc(struct broker *b, uint32_t pid, enum proc_file file)
+{
+	static const char *const names[PROC_FILES] = {
+		[PROC_STAT] = "stat",
+		[PROC_CGROUP] = "cgroup",
+		[PROC_ENVIRON] = "environ",
+	};
+	char path[64];
+	int fd;
+
+	assert_non_null(names[file]);
+	b->opened++;
+	snprintf(path, sizeof(path), "/proc/%u/%s", pid, names[file]);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+int broker_read_exe(struct broker *b, uint32_t pid, char *path, size_t size)
+{
+	char link[64];
+	ssize_t n;
+
+	(void)b;
+	snprintf(link, sizeof(link), "/proc/%u/exe", pid);
+	n = readlink(link, path, size - 1);
+	if (n < 0)
+		return -errno;
+	path[n] = '\0';
+	return 0;
+}
+
+/* /bin/sleep with that environment, already past its exec. */
+static pid_t child_start(char *const env[])
+{
+	char *const argv[] = {"sleep", "60", NULL};
+	int ready[2];
+	char byte;
+	pid_t pid;
+
+	assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
+	pid = fork();
+	if (pid == 0) {
+		execve("/bin/sleep", argv, env);
+		_exit(127);
+	}
+	close(ready[1]);
+	assert_int_equal(read(ready[0], &byte, 1), 0);
+	close(ready[0]);
+	return pid;
+}
+
+static void child_end(pid_t pid)
+{
+	kill(pid, SIGKILL);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+}
+
+/* The start time as the kernel's record would give it: inside the tick that /proc prints. */
+static uint64_t start_of(pid_t pid)
+{
+	struct broker b = {0};
+	int fd = broker_open_proc(&b, (uint32_t)pid, PROC_STAT);
+	struct proc_stat stat;
+	char text[1024];
+	ssize_t n = proc_read(fd, text, sizeof(text));
+
+	close(fd);
+	assert_true(n > 0 && proc_stat_parse((struct slice){text, (size_t)n}, &stat));
+	return stat.start_ticks * TICK_NS + TICK_NS / 3;
+}
+
+static struct conn_open opened(pid_t pid, uint64_t start, const char *comm, struct slice env)
+{
+	return (struct conn_open){
+		.conn = {.ssl = 1, .tgid = (uint32_t)pid, .start_boot_ns = start},
+		.now_ns = NSEC_PER_SEC,
+		.uid = getuid(),
+		.comm = comm,
+		.host = "",
+		.env = env,
+	};
+}
+
+static const char *tag_of(const struct call *call, const char *key)
+{
+	for (uint32_t i = 0; i < call->tags.count; i++) {
+		if (!strcmp(call->tags.item[i].key, key))
+			return call->tags.item[i].value;
+	}
+	return NULL;
+}
+
+static struct attribution *start(struct broker *b)
+{
+	struct attribution *a = NULL;
+
+	assert_int_equal(attribution_new(&a, b), 0);
+	return a;
+}
+
+static void living_process(void **state)
+{
+	char *const env[] = {"TOLLTAP_TAGS=team=a,feature=b", "SECRET=x", NULL};
+	struct broker b = {0};
+	struct attribution *a = start(&b);
+	pid_t pid = child_start(env);
+	struct conn_open open = opened(pid, start_of(pid), "sleep", SLICE(""));
+	struct call call = {0};
+
+	(void)state;
+	attribution_open(a, &open);
+	attribution_fill(a, &open.conn, &call);
+	assert_int_equal(call.workload.pid, pid);
+	assert_int_equal(call.workload.start_boot_ns, open.conn.start_boot_ns);
+	assert_true(call.workload.uid_known);
+	assert_int_equal(call.workload.uid, getuid());
+	if (getuid() == 0)
+		assert_string_equal(call.workload.user, "root");
+	assert_string_equal(call.workload.comm, "sleep");
+	assert_string_equal(strrchr(call.workload.exe, '/'), "/sleep");
+	assert_int_equal(call.workload.cgroup[0], '/');
+	assert_int_equal(call.tags.count, 2);
+	assert_string_equal(tag_of(&call, "team"), "a");
+	assert_string_equal(tag_of(&call, "feature"), "b");
+	child_end(pid);
+	attribution_free(a);
+}
+
+static void prefetched_process_is_known_after_its_end(void **state)
+{
+	char *const env[] = {"OTEL_SERVICE_NAME=batch", NULL};
+	struct broker b = {0};
+	struct attribution *a = start(&b);
+	pid_t pid = child_start(env);
+	struct conn_open open = opened(pid, start_of(pid), "sleep", SLICE(""));
+	struct call call = {0}, late = {0};
+
+	(void)state;
+	attribution_prefetch(a, (uint32_t)pid);
+	child_end(pid);
+	attribution_exit(a, (uint32_t)pid, NSEC_PER_SEC);
+	attribution_open(a, &open);
+	attribution_fill(a, &open.conn, &call);
+	assert_string_equal(strrchr(call.workload.exe, '/'), "/sleep");
+	assert_string_equal(tag_of(&call, "service"), "batch");
+
+	attribution_tick(a, NSEC_PER_SEC + ATTRIBUTION_KEEP_NS);
+	attribution_fill(a, &open.conn, &late);
+	assert_string_equal(late.workload.comm, "sleep");
+	attribution_tick(a, NSEC_PER_SEC + ATTRIBUTION_KEEP_NS + 1);
+	late = (struct call){0};
+	attribution_fill(a, &open.conn, &late);
+	assert_int_equal(late.workload.pid, pid);
+	assert_string_equal(late.workload.comm, "");
+	attribution_free(a);
+}
+
+/* The pid lives, but started at another time: nothing of it may be told of the older process. */
+static void reused_pid_is_not_believed(void **state)
+{
+	char *const env[] = {"TOLLTAP_TAGS=team=wrong", NULL};
+	struct broker b = {0};
+	struct attribution *a = start(&b);
+	pid_t pid = child_start(env);
+	struct conn_open open = opened(pid, start_of(pid) - 5 * TICK_NS, "older",
+				       SLICE("TOLLTAP_TAGS=team=right\0"));
+	struct call call = {0};
+
+	(void)state;
+	attribution_prefetch(a, (uint32_t)pid);
+	attribution_open(a, &open);
+	attribution_fill(a, &open.conn, &call);
+	assert_string_equal(call.workload.comm, "older");
+	assert_string_equal(call.workload.exe, "");
+	assert_string_equal(call.workload.cgroup, "");
+	assert_string_equal(tag_of(&call, "team"), "right");
+	child_end(pid);
+	attribution_free(a);
+}
+
+static void exec_replaces_what_was_known(void **state)
+{
+	char *const env[] = {"TOLLTAP_TAGS=team=new", NULL};
+	struct broker b = {0};
+	struct attribution *a = start(&b);
+	pid_t pid = child_start(env);
+	uint64_t start_ns = start_of(pid);
+	struct conn_open before = opened(pid, start_ns, "sleep", SLICE("TOLLTAP_TAGS=old=1\0"));
+	struct conn_open after = opened(pid, start_ns, "other", SLICE(""));
+	struct call call = {0};
+
+	(void)state;
+	attribution_open(a, &before);
+	attribution_open(a, &after);
+	attribution_fill(a, &after.conn, &call);
+	assert_string_equal(call.workload.comm, "other");
+	assert_null(tag_of(&call, "old"));
+	assert_string_equal(tag_of(&call, "team"), "new");
+	child_end(pid);
+	attribution_free(a);
+}
+
+static void replay_uses_probe_facts_only(void **state)
+{
+	struct attribution *a = start(NULL);
+	struct conn_open open =
+		opened(getpid(), 77 * TICK_NS, "curl", SLICE("TOLLTAP_TAGS=team=a\0"));
+	struct call call = {0};
+
+	(void)state;
+	attribution_prefetch(a, (uint32_t)getpid());
+	attribution_open(a, &open);
+	attribution_fill(a, &open.conn, &call);
+	assert_string_equal(call.workload.comm, "curl");
+	assert_true(call.workload.uid_known);
+	assert_string_equal(call.workload.user, "");
+	assert_string_equal(call.workload.exe, "");
+	assert_string_equal(tag_of(&call, "team"), "a");
+	attribution_free(a);
+}
+
+static void one_read_per_process(void **state)
+{
+	char *const env[] = {NULL};
+	struct broker b = {0};
+	struct attribution *a = start(&b);
+	pid_t pid = child_start(env);
+	struct conn_open open = opened(pid, start_of(pid), "sleep", SLICE(""));
+	struct call call = {0};
+	int opened_once;
+
+	(void)state;
+	attribution_open(a, &open);
+	opened_once = b.opened;
+	for (int i = 0; i < 100; i++) {
+		attribution_open(a, &open);
+		attribution_fill(a, &open.conn, &call);
+	}
+	assert_int_equal(b.opened, opened_once);
+	child_end(pid);
+	attribution_free(a);
+}
+
+/* Far more processes than fit: the one in use stays, the oldest go. */
+static void table_is_bounded(void **state)
+{
+	struct attribution *a = start(NULL);
+	struct conn_open first = opened(1, 1000 * TICK_NS, "first", SLICE(""));
+	struct conn_open second = opened(2, 1000 * TICK_NS, "second", SLICE(""));
+	struct call call = {0};
+
+	(void)state;
+	attribution_open(a, &first);
+	attribution_open(a, &second);
+	for (int i = 0; i < ATTRIBUTION_PROCESSES_MAX + 500; i++) {
+		struct conn_open open = opened(100 + i, 1000 * TICK_NS, "x", SLICE(""));
+
+		attribution_open(a, &open);
+		attribution_fill(a, &first.conn, &call);
+	}
+	assert_string_equal(call.workload.comm, "first");
+	call = (struct call){0};
+	attribution_fill(a, &second.conn, &call);
+	assert_string_equal(call.workload.comm, "");
+	attribution_free(a);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(living_process),
+		cmocka_unit_test(prefetched_process_is_known_after_its_end),
+		cmocka_unit_test(reused_pid_is_not_believed),
+		cmocka_unit_test(exec_replaces_what_was_known),
+		cmocka_unit_test(replay_uses_probe_facts_only),
+		cmocka_unit_test(one_read_per_process),
+		cmocka_unit_test(table_is_bounded),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
