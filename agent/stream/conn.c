@@ -355,6 +355,7 @@ static void start_afresh(struct conn *c)
 			.parser = parser, .call_entry_ns = UINT64_MAX, .may_jump = true};
 	}
 	c->ignored = c->pipelined = false;
+	c->may_end_ns = 0;
 }
 
 /* Bytes after SSL_free or SSL_clear: a new connection in the old memory, or the old one goes on. */
@@ -362,8 +363,7 @@ static void go_on(struct conn *c, const struct chunk *chunk)
 {
 	c->may_end_ns = 0;
 	if (chunk->dir == CHUNK_WRITE && request_start(chunk->data) == START_YES) {
-		conn_end(c, c->now_ns);
-		start_afresh(c);
+		conn_restart(c, c->now_ns);
 	} else if (chunk->dir == CHUNK_WRITE) {
 		on_request_gap(c, 0);
 	} else {
@@ -392,6 +392,12 @@ void conn_end(struct conn *c, uint64_t now_ns)
 			http1_eof(c->sides[i].parser);
 	}
 	pairs_abandon(&c->pairs, now_ns);
+}
+
+void conn_restart(struct conn *c, uint64_t now_ns)
+{
+	conn_end(c, now_ns);
+	start_afresh(c);
 }
 
 static void feed_captured(struct conn *c, const struct chunk *chunk, bool call_begins)

@@ -24,7 +24,11 @@ struct conn_table;
 int conn_table_new(struct conn_table **out, const struct exchange_env *env) TT_MUST_CHECK;
 void conn_table_free(struct conn_table *t); /* open exchanges are abandoned first */
 
-/* A connection became candidate or watched; host is the gate's server name or "". */
+/*
+ * A connection became candidate or watched: a request start was seen. With a generation that is new
+ * here it is a new connection in the memory of an old one, which ends. host is the gate's server
+ * name or "".
+ */
 void conn_table_open(struct conn_table *t, const struct conn_id *id, const char *host,
 		     uint64_t now_ns);
 void conn_table_feed(struct conn_table *t, const struct chunk *chunk);

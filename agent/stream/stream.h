@@ -74,6 +74,8 @@ void conn_feed(struct conn *c, const struct chunk *chunk);
 void conn_may_end(struct conn *c, uint64_t now_ns);
 /* The stream is over: a read-until-close body is complete, every other open exchange is cut. */
 void conn_end(struct conn *c, uint64_t now_ns);
+/* The same, and a new stream begins on the same SSL*. */
+void conn_restart(struct conn *c, uint64_t now_ns);
 /* Abandons what is open and releases all but c itself. */
 void conn_release(struct conn *c, uint64_t now_ns);
 size_t conn_memory(const struct conn *c); /* without sizeof(struct conn) */

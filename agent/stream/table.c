@@ -159,7 +159,6 @@ static void hold_budget(struct conn_table *t)
 	}
 }
 
-/* A host name is forgotten only with the connection it was told for. */
 void conn_table_open(struct conn_table *t, const struct conn_id *id, const char *host,
 		     uint64_t now_ns)
 {
@@ -167,8 +166,16 @@ void conn_table_open(struct conn_table *t, const struct conn_id *id, const char 
 
 	t->now_ns = now_ns;
 	e = use(t, id);
-	if (e && (host[0] || e->conn.id.generation != id->generation))
+	if (!e)
+		return;
+	if (e->conn.id.generation != id->generation) {
+		conn_restart(&e->conn, now_ns);
+		e->conn.id = *id;
+		e->conn.host[0] = '\0';
+	}
+	if (host[0])
 		slice_copy(e->conn.host, sizeof(e->conn.host), slice_of(host));
+	charge(t, e);
 }
 
 void conn_table_feed(struct conn_table *t, const struct chunk *chunk)

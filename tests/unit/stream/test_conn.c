@@ -668,6 +668,22 @@ static void a_new_generation_says_may_end(void **state)
 	assert_int_equal(conn_table_count(table), 1);
 }
 
+/* The gate saw a request start, however small the pieces that the table gets of it. */
+static void a_new_opening_ends_the_old_connection(void **state)
+{
+	(void)state;
+	conn_table_open(table, &id, "h", clock_ns);
+	sent(POST("/a", "9") "12");
+	id.generation++;
+	offsets[0] = offsets[1] = 0;
+	conn_table_open(table, &id, "h", clock_ns);
+	expect_events(" 1b(/a) 1+12 1~ 1A 1f");
+	piece_size = 1;
+	sent(POST("/b", "0"));
+	got(OK("1") "b");
+	expect_events(" 2b(/b) 2. 2<200> 2<b 2<.> 2f");
+}
+
 static void an_upgraded_pointer_can_come_back(void **state)
 {
 	(void)state;
@@ -814,6 +830,7 @@ int main(void)
 		TEST(bytes_after_may_end_go_on_with_a_mark),
 		TEST(a_reused_pointer_is_a_new_connection),
 		TEST(a_new_generation_says_may_end),
+		TEST(a_new_opening_ends_the_old_connection),
 		TEST(an_upgraded_pointer_can_come_back),
 		TEST(a_process_takes_its_connections_along),
 		TEST(processes_are_told_apart_by_their_start),
