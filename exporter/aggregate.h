@@ -13,7 +13,6 @@
 #define AGGREGATE_SERIES_MAX 10000
 
 struct aggregate;
-struct text; /* exporter/promtext.c's growing output */
 
 int aggregate_new(struct aggregate **out) TT_MUST_CHECK;
 void aggregate_free(struct aggregate *a);
@@ -21,6 +20,9 @@ void aggregate_free(struct aggregate *a);
 /* model_known: the price table resolved the model; else the label is "other". Thread-safe. */
 void aggregate_add(struct aggregate *a, const struct call *call, bool model_known);
 void aggregate_ignored(struct aggregate *a, const char *provider, enum ignored_reason reason);
+
+/* The price table in force: label of tolltap_prices_info. Thread-safe. */
+void aggregate_set_prices(struct aggregate *a, const char *sha256);
 
 /*
  * The whole exposition (Prometheus text 0.0.4, or OpenMetrics 1.0 when asked), counters and process

@@ -60,8 +60,7 @@ void text_printf(struct text *t, const char *fmt, ...)
 	t->len += (size_t)n;
 }
 
-/* Length of the well-formed UTF-8 sequence (RFC 3629 section 4) at s, 0 when there is none. */
-static size_t utf8_length(struct slice s)
+size_t text_utf8_length(struct slice s)
 {
 	static const struct {
 		unsigned char first, last, low, high; /* first byte's range, second byte's range */
@@ -95,7 +94,7 @@ void text_json_string(struct text *t, struct slice s)
 	text_puts(t, "\"");
 	while (s.len) {
 		unsigned char c = (unsigned char)s.ptr[0];
-		size_t n = utf8_length(s);
+		size_t n = text_utf8_length(s);
 
 		if (n == 0)
 			text_puts(t, "\xef\xbf\xbd");
