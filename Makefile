@@ -15,6 +15,7 @@ Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-7s %s\n' '$(1)' '$(2)')
 
 .DELETE_ON_ERROR:
+.SECONDARY: # keep skeletons and BPF objects, which make would take for intermediate files
 .DEFAULT_GOAL := all
 
 PACKAGES := libbpf libelf zlib libcjson libcurl sqlite3 libmicrohttpd yaml-0.1 libbrotlidec libzstd \

@@ -19,18 +19,23 @@
 
 /* ---- limits ------------------------------------------------------------------------------ */
 
-#define TT_RING_BYTES	 (16u << 20)  /* the ring buffer; default, set before load */
-#define TT_PIECE_MAX	 (32u << 10)  /* payload of the largest data record */
-#define TT_CALL_MAX	 (4u << 20)   /* bytes taken from one SSL_read/SSL_write; rest is a gap */
-#define TT_CANDIDATE_MAX (4u << 20)   /* bytes taken of a candidate, both directions together */
-#define TT_WAKE_BYTES	 (256u << 10) /* forced wake-up while copying more than this */
-#define TT_ENV_MAX	 4096u	      /* environment bytes carried by TT_REC_OPEN */
-#define TT_COMM_LEN	 16u
-#define TT_HOST_MAX	 128u /* longest host name compared; longer ones are not listed */
-#define TT_PATH_MAX	 256u /* longest request path whose end is compared */
-#define TT_CONNS_MAX	 16384u
-#define TT_FRAMES_MAX	 8192u
-#define TT_HOSTS_MAX	 1024u
+#define TT_RING_BYTES		(16u << 20) /* the ring buffer; default, set before load */
+#define TT_PIECE_MAX		(32u << 10) /* payload of the largest data record */
+#define TT_CALL_MAX		(4u << 20) /* bytes taken from one SSL_read/SSL_write; rest is a gap */
+#define TT_CANDIDATE_MAX	(4u << 20) /* bytes taken of a candidate, both directions together */
+#define TT_CANDIDATE_ANSWER_MIN (256u << 10) /* of them kept free for the answer */
+#define TT_WAKE_BYTES		(256u << 10) /* forced wake-up while copying more than this */
+#define TT_ENV_MAX		4096u	     /* environment bytes carried by TT_REC_OPEN */
+#define TT_COMM_LEN		16u
+#define TT_HOST_MAX		128u  /* longest host name compared; longer ones are not listed */
+#define TT_PATH_MAX		256u  /* longest request path whose end is compared */
+#define TT_HEAD_WINDOW		1024u /* start of a request searched for Host */
+#define TT_UNKNOWN_MAX		32u /* calls without a request start, then muted (it can come back) */
+#define TT_PATHS_MAX		64u
+#define TT_OWN_MAX		4u /* tolltap's own processes, never metered */
+#define TT_CONNS_MAX		16384u
+#define TT_FRAMES_MAX		8192u
+#define TT_HOSTS_MAX		1024u
 
 /* ---- enumerations on the wire (u32/u8 fields) ---------------------------------------------- */
 
@@ -76,10 +81,21 @@ enum tt_gate_stat {
 	TT_GATE_STATS = TT_STAT_VERDICT_FIRST + 7,
 };
 
+/*
+ * Streams. Each direction of (tgid, start, ssl) is one stream of bytes with offsets from 0. A new
+ * TT_REC_OPEN always begins two new streams at offset 0, and the write stream begins with a request
+ * (the one that made the gate look); what the connection moved before it is not counted. The
+ * generation grows at SSL_free, at SSL_clear, and when a muted connection comes back; without an
+ * OPEN after it the offsets go on (SSL_free may only have dropped a reference) and the first record
+ * has TT_F_GAP_BEFORE. An OPEN for an id already known restarts its streams: kernel state was lost.
+ */
+
 /* tt_rec_data.flags */
-#define TT_F_LAST_PIECE	 0x01u /* the last record of this call */
-#define TT_F_GAP_BEFORE	 0x02u /* bytes before `offset` on this stream were not delivered */
-#define TT_F_CUT	 0x04u /* the call was longer than what its records carry */
+#define TT_F_LAST_PIECE 0x01u /* the last record of this call */
+#define TT_F_GAP_BEFORE                                                                           \
+	0x02u		       /* bytes before `offset` may be missing, even if it looks in order \
+				*/
+#define TT_F_CUT	 0x04u /* the call was longer than what its records carry: want > len */
 #define TT_F_COPY_FAILED 0x08u /* no payload: the user copy failed; `want` bytes are a gap */
 
 /* ---- records ------------------------------------------------------------------------------ */
@@ -92,7 +108,7 @@ struct tt_rec_head {
 	__u64 start_boot_ns; /* process start (group leader), CLOCK_BOOTTIME */
 	__u32 tgid;
 	__u32 tid;
-	__u32 generation; /* counts SSL_free/SSL_clear on this SSL* */
+	__u32 generation; /* counts the lives of this SSL*: see "Streams" below */
 	__u32 verdict;	  /* enum tt_verdict when the record was made */
 	__u64 now_ns;	  /* when the call returned */
 };
@@ -147,7 +163,8 @@ struct tt_conn_key {
 /*
  * Key of `hosts` (LPM trie): the host name reversed, lower case, closed with '.', so that a suffix
  * rule is a prefix: "api.openai.com" -> "moc.ianepo.ipa.". prefix_len is in bits. Value: u32
- * enum tt_host_class.
+ * enum tt_host_class. `paths` has the same key for the ends of API paths, as they are:
+ * "/chat/completions" -> "snoitelpmoc/tahc/", value 1.
  */
 struct tt_host_key {
 	__u32 prefix_len;

@@ -20,7 +20,11 @@ struct capture;
 int capture_new(struct capture **out, int ring_fd, const struct capture_ops *ops,
 		void *user) TT_MUST_CHECK;
 void capture_free(struct capture *c);
-int capture_fd(const struct capture *c); /* poll for input */
+/*
+ * Poll for input, then drain. It becomes readable when the kernel wakes the reader and every 100
+ * ms: small records do not wake it (bpf/emit.bpf.h), so no record waits longer than that.
+ */
+int capture_fd(const struct capture *c);
 /* Delivers what is there, at most CAPTURE_DRAIN_MAX records; true when more may wait. */
 #define CAPTURE_DRAIN_MAX 4096
 bool capture_drain(struct capture *c);
@@ -33,5 +37,20 @@ struct recording_info {
 /* Reads a recording and delivers every record. Returns 0 or -errno with one line in err. */
 int recording_replay(const char *path, const struct capture_ops *ops, void *user,
 		     struct recording_info *info, char *err, size_t err_size) TT_MUST_CHECK;
+
+/*
+ * Writes a recording, of the ring's own records or of synthetic ones. A write error is kept and
+ * told by recording_close. A chunk is cut into records as the kernel would; chunk.want must not be
+ * below chunk.data.len.
+ */
+struct recording;
+
+int recording_new(struct recording **out, const char *path,
+		  int64_t wall_minus_mono_ns) TT_MUST_CHECK;
+void recording_record(struct recording *r, const void *record, size_t size);
+void recording_open(struct recording *r, const struct conn_open *open, bool candidate);
+void recording_chunk(struct recording *r, const struct chunk *chunk);
+void recording_may_end(struct recording *r, const struct conn_id *conn, uint64_t now_ns);
+int recording_close(struct recording *r) TT_MUST_CHECK; /* 0 or -EIO; NULL is fine */
 
 #endif

@@ -27,6 +27,7 @@ struct chunk {
 	struct slice data; /* borrowed; may be empty for a pure gap mark */
 	uint32_t want;	   /* bytes this chunk stands for; data.len < want is a gap at its end */
 	bool candidate;	   /* the gate asks for a judgement */
+	bool gap_before;   /* bytes before offset may be missing, even where it looks in order */
 };
 
 /* Facts taken in the probe when a connection became candidate or watched. */

@@ -98,7 +98,14 @@ int broker_read_exe(struct broker *b, uint32_t pid, char *path, size_t size) TT_
 /* Opens the file behind a mapping, also when it is deleted or in a container. fd or -errno. */
 int broker_open_mapping(struct broker *b, uint32_t pid, uint64_t start, uint64_t end) TT_MUST_CHECK;
 int broker_open_exe(struct broker *b, uint32_t pid) TT_MUST_CHECK;
-/* Opens a perf event of process events (exec, mmap, exit) on one CPU. fd or -errno. */
+/*
+ * Opens a perf event of process events on one CPU. fd or -errno. The caller maps its ring (1 + 2^n
+ * pages) and reads these records; there are no samples, and sample_id_all is off, so records have
+ * no trailer: PERF_RECORD_COMM   with PERF_RECORD_MISC_COMM_EXEC: an exec PERF_RECORD_MMAP2  an
+ * executable mapping (maj, min, ino, ino_generation, not a build id) PERF_RECORD_FORK,
+ * PERF_RECORD_EXIT (a thread left; the process when pid == tid) PERF_RECORD_LOST Enabled at once;
+ * the fd polls readable at every record.
+ */
 int broker_open_proc_events(struct broker *b, int cpu) TT_MUST_CHECK;
 
 /* Totals kept in the kernel: lost[TT_LOST_REASONS], stats[TT_GATE_STATS], summed over CPUs. */

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * Records into the ring. They are built in reserved ring space, in a few constant sizes: run-time
+ * sizes need 5.19, and per-CPU scratch could be overwritten by a program that preempts this one.
+ *
+ * Wake-ups cost more than copies, so a record wakes the reader only when much is pending; the
+ * reader also looks every 100 ms. Openings always wake it: the process may be gone soon.
+ */
+#ifndef TT_EMIT_BPF_H
+#define TT_EMIT_BPF_H
+
+#include "bpf/maps.bpf.h"
+
+/* One successful call, as its record makers need it. */
+struct call {
+	struct tt_conn_key key;
+	struct conn *conn;
+	__u64 pid_tgid;
+	__u64 buf;
+	__u64 entry_ns;
+	__u64 now_ns;
+	__u64 len;
+	__u32 dir;
+};
+
+static __always_inline __u64 process_start_boot_ns(void)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+
+	return BPF_CORE_READ(task, group_leader, start_boottime);
+}
+
+static __always_inline __u64 thread_start_ns(void)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+
+	return BPF_CORE_READ(task, start_time);
+}
+
+static __always_inline void fill_head(struct tt_rec_head *head, const struct call *call, __u32 type,
+				      __u32 size)
+{
+	head->type = type;
+	head->size = size;
+	head->ssl = call->key.ssl;
+	head->start_boot_ns = call->conn->start_boot_ns;
+	head->tgid = call->pid_tgid >> 32;
+	head->tid = (__u32)call->pid_tgid;
+	head->generation = call->conn->generation;
+	head->verdict = call->conn->verdict;
+	head->now_ns = call->now_ns;
+}
+
+static __always_inline void leader_comm(char *comm)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	struct task_struct *leader = BPF_CORE_READ(task, group_leader);
+
+	bpf_core_read(comm, TT_COMM_LEN, &leader->comm);
+	comm[TT_COMM_LEN - 1] = 0;
+}
+
+/* TT_REC_CLOSE and TT_REC_VERDICT. */
+static __always_inline void emit_conn(const struct call *call, __u32 type)
+{
+	struct tt_rec_conn *rec = bpf_ringbuf_reserve(&ring, sizeof(*rec), 0);
+
+	if (!rec) {
+		add_to(&lost, TT_LOST_RING_FULL, 1);
+		return;
+	}
+	fill_head(&rec->head, call, type, sizeof(*rec));
+	rec->cgroup_id = bpf_get_current_cgroup_id();
+	rec->uid = (__u32)bpf_get_current_uid_gid();
+	rec->pad = 0;
+	leader_comm(rec->comm);
+	__builtin_memcpy(rec->host, call->conn->host, sizeof(rec->host));
+	bpf_ringbuf_submit(rec, BPF_RB_NO_WAKEUP);
+}
+
+/* The environment is read last: the record's env[] served as scratch for the gate. */
+static __always_inline void submit_open(struct tt_rec_open *rec, const struct call *call)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	__u64 start = BPF_CORE_READ(task, mm, env_start);
+	__u64 len = BPF_CORE_READ(task, mm, env_end) - start;
+
+	if (len > TT_ENV_MAX)
+		len = TT_ENV_MAX;
+	if (bpf_probe_read_user(rec->env, len, (void *)start))
+		len = 0;
+	fill_head(&rec->head, call, TT_REC_OPEN, sizeof(*rec));
+	rec->cgroup_id = bpf_get_current_cgroup_id();
+	rec->uid = (__u32)bpf_get_current_uid_gid();
+	rec->env_len = len;
+	leader_comm(rec->comm);
+	__builtin_memcpy(rec->host, call->conn->host, sizeof(rec->host));
+	bpf_ringbuf_submit(rec, BPF_RB_FORCE_WAKEUP);
+}
+
+/* The piece at `done` bytes of the call; `want` bytes of it, of which at most `size` are carried.
+ */
+static __always_inline void emit_piece(const struct call *call, __u64 done, __u64 want,
+				       const __u32 size, __u64 wake)
+{
+	struct tt_rec_data *rec = bpf_ringbuf_reserve(&ring, sizeof(*rec) + size, 0);
+	struct conn *conn = call->conn;
+	__u8 *gap = call->dir == TT_WRITE ? &conn->gap[TT_WRITE] : &conn->gap[TT_READ];
+	__u64 len = want;
+
+	if (!rec) {
+		*gap = 1;
+		add_to(&lost, TT_LOST_RING_FULL, 1);
+		return;
+	}
+	/* 64 bits wide: the verifier must see the bound on the very register that is passed on. */
+	barrier_var(len);
+	if (len > size)
+		len = size;
+	fill_head(&rec->head, call, TT_REC_DATA, sizeof(*rec) + size);
+	rec->entry_ns = call->entry_ns;
+	rec->offset = conn->offset[call->dir & 1] + done;
+	rec->call_len = call->len;
+	rec->want = want;
+	rec->dir = call->dir;
+	rec->flags = (*gap ? TT_F_GAP_BEFORE : 0) | (want > len ? TT_F_CUT : 0) |
+		     (done + want == call->len ? TT_F_LAST_PIECE : 0);
+	__builtin_memset(rec->pad, 0, sizeof(rec->pad));
+	*gap = 0;
+	if (bpf_probe_read_user(rec->data, len, (void *)(call->buf + done))) {
+		rec->flags |= TT_F_COPY_FAILED;
+		len = 0;
+		add_to(&lost, TT_LOST_USER_COPY, 1);
+	}
+	rec->len = len;
+	bpf_ringbuf_submit(rec, wake);
+	add_to(&gate_stats, TT_STAT_BYTES_TAKEN, len);
+}
+
+/*
+ * Copies the first `take` bytes of a call (1 to TT_CALL_MAX); the last piece stands for the rest
+ * too. All pieces but the last are TT_PIECE_MAX long; the last takes the smallest size that fits.
+ */
+static __always_inline void emit_call(const struct call *call, __u64 take)
+{
+	__u64 done = 0, wake = BPF_RB_NO_WAKEUP;
+	__u64 left, want;
+
+	for (__u32 i = 1; i < TT_CALL_MAX / TT_PIECE_MAX; i++) {
+		if (take - done <= TT_PIECE_MAX)
+			break;
+		emit_piece(call, done, TT_PIECE_MAX, TT_PIECE_MAX,
+			   i % (TT_WAKE_BYTES / TT_PIECE_MAX) ? BPF_RB_NO_WAKEUP
+							      : BPF_RB_FORCE_WAKEUP);
+		done += TT_PIECE_MAX;
+	}
+	if (bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) >= TT_WAKE_BYTES)
+		wake = BPF_RB_FORCE_WAKEUP;
+	left = take - done;
+	want = call->len - done;
+	if (left <= 256)
+		emit_piece(call, done, want, 256, wake);
+	else if (left <= 1024)
+		emit_piece(call, done, want, 1024, wake);
+	else if (left <= 4096)
+		emit_piece(call, done, want, 4096, wake);
+	else if (left <= 16384)
+		emit_piece(call, done, want, 16384, wake);
+	else
+		emit_piece(call, done, want, TT_PIECE_MAX, wake);
+}
+
+#endif

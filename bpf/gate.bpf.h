@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * The gate: which connections are read at all. A connection is unknown until a request start is
+ * seen; who writes it is the client. Then, in this order: the server name (SSL_ctrl 55), the Host
+ * of that first write, and for any other host a POST to the path of a known API, which makes a
+ * candidate that user space judges. All else is muted; of a muted connection only the first 8 bytes
+ * of each write are looked at, so that the next POST brings it back.
+ */
+#ifndef TT_GATE_BPF_H
+#define TT_GATE_BPF_H
+
+#include "bpf/emit.bpf.h"
+
+/* How a call's bytes begin. */
+enum start {
+	START_NONE,
+	START_POST,
+	START_METHOD, /* any other request */
+	START_PREFACE,
+	START_RESPONSE,
+};
+
+#define BYTE(c, i)		      ((__u64)(__u8)(c) << (8 * (i)))
+#define TEXT4(a, b, c, d)	      (BYTE(a, 0) | BYTE(b, 1) | BYTE(c, 2) | BYTE(d, 3))
+#define TEXT8(a, b, c, d, e, f, g, h) (TEXT4(a, b, c, d) | TEXT4(e, f, g, h) << 32)
+#define FIRST(n)		      (~0ULL >> (64 - 8 * (n)))
+
+/* RFC 9110 9.3, RFC 5789; RFC 9113 3.4. `first`: 8 bytes as loaded, little-endian. */
+static __always_inline enum start start_of(__u64 first)
+{
+	if ((first & FIRST(5)) == (TEXT4('P', 'O', 'S', 'T') | BYTE(' ', 4)))
+		return START_POST;
+	if ((first & FIRST(7)) == TEXT8('H', 'T', 'T', 'P', '/', '1', '.', 0))
+		return START_RESPONSE;
+	if (first == TEXT8('P', 'R', 'I', ' ', '*', ' ', 'H', 'T'))
+		return START_PREFACE;
+	if ((first & FIRST(4)) == TEXT4('G', 'E', 'T', ' ') ||
+	    (first & FIRST(4)) == TEXT4('P', 'U', 'T', ' ') ||
+	    (first & FIRST(5)) == (TEXT4('H', 'E', 'A', 'D') | BYTE(' ', 4)) ||
+	    (first & FIRST(6)) == TEXT8('P', 'A', 'T', 'C', 'H', ' ', 0, 0) ||
+	    (first & FIRST(6)) == TEXT8('T', 'R', 'A', 'C', 'E', ' ', 0, 0) ||
+	    (first & FIRST(7)) == TEXT8('D', 'E', 'L', 'E', 'T', 'E', ' ', 0) ||
+	    first == TEXT8('O', 'P', 'T', 'I', 'O', 'N', 'S', ' ') ||
+	    first == TEXT8('C', 'O', 'N', 'N', 'E', 'C', 'T', ' '))
+		return START_METHOD;
+	return START_NONE;
+}
+
+static __always_inline enum start read_start(__u64 buf, __u64 len)
+{
+	__u64 first;
+
+	if (len < sizeof(first) || bpf_probe_read_user(&first, sizeof(first), (void *)buf))
+		return START_NONE;
+	return start_of(first);
+}
+
+/*
+ * Verifier. It follows a loop once per value that it knows at the loop's exit, so what a loop finds
+ * is stored to memory and read back, which it takes for any value; and a bound is tested on the
+ * 64-bit register that is then used.
+ */
+
+static __always_inline __u64 read_back(const __u32 *value)
+{
+	return *(const volatile __u32 *)value;
+}
+
+/* Longest rule that ends text[from, *to), or 0. text holds `size` bytes. */
+static __always_inline __u32 suffix_class(void *map, const char *text, __u64 size, __u64 from,
+					  const __u32 *to)
+{
+	struct tt_host_key key;
+	__u64 len = read_back(to) - from;
+	__u32 *class;
+
+	for (__u64 i = 0; i < TT_HOST_MAX; i++) {
+		__u64 at = read_back(to) - 1 - i;
+
+		barrier_var(at);
+		if (at < size && at >= from)
+			key.reversed[i] = text[at];
+		else
+			key.reversed[i] = at == from - 1 ? '.' : 0;
+	}
+	key.prefix_len = 8 * (len < TT_HOST_MAX ? len + 1 : TT_HOST_MAX);
+	class = bpf_map_lookup_elem(map, &key);
+	return class ? *class : 0;
+}
+
+static __always_inline char lower(char c)
+{
+	return c >= 'A' && c <= 'Z' ? c | 0x20 : c;
+}
+
+/*
+ * The host table's word on conn->host, after ending it at its port or at the first character that
+ * no name has. A name without an end within the array is none.
+ */
+static __always_inline __u32 host_class(struct conn *conn)
+{
+	*(volatile __u32 *)&conn->host_len = TT_HOST_MAX;
+	for (__u64 i = 0; i < TT_HOST_MAX; i++) {
+		__u8 c = conn->host[i];
+
+		if (read_back(&conn->host_len) == TT_HOST_MAX && (c <= ' ' || c == ':'))
+			*(volatile __u32 *)&conn->host_len = i;
+		conn->host[i] = i < read_back(&conn->host_len) ? lower(c) : 0;
+	}
+	if (read_back(&conn->host_len) == TT_HOST_MAX) {
+		conn->host[0] = 0;
+		return 0;
+	}
+	return suffix_class(&hosts, conn->host, TT_HOST_MAX, 0, &conn->host_len);
+}
+
+/* What was found in the start of a request. Lives in ring space. */
+struct request_facts {
+	__u32 host_at;	/* 0: none */
+	__u32 path_end; /* 0: not within TT_PATH_MAX */
+	__u32 head_end; /* 1: the head ends inside the window */
+	__u32 len;	/* bytes of it that were looked at */
+};
+
+#define HOST_FIELD	0x0d0a686f73743aULL /* "\r\nhost:" */
+#define HOST_FIELD_CASE 0x00002020202000ULL
+#define HOST_FIELD_MASK 0x00ffffffffffffffULL
+#define HEAD_END	0x0d0a0d0aU
+#define PATH_AT		5 /* after "POST " */
+
+static __always_inline void request_look(volatile struct request_facts *facts, const __u8 *text)
+{
+	__u64 roll = 0;
+
+	facts->host_at = 0;
+	facts->path_end = 0;
+	facts->head_end = 0;
+	for (__u64 i = PATH_AT; i < TT_PATH_MAX; i++) {
+		if (i < facts->len && (text[i] == ' ' || text[i] == '?')) {
+			facts->path_end = i;
+			break;
+		}
+	}
+	for (__u64 i = 0; i < TT_HEAD_WINDOW; i++) {
+		if (i >= facts->len)
+			break;
+		roll = roll << 8 | text[i];
+		if (((roll | HOST_FIELD_CASE) & HOST_FIELD_MASK) == HOST_FIELD) {
+			facts->host_at = i + 1;
+			break;
+		}
+		if ((__u32)roll == HEAD_END) {
+			facts->head_end = 1;
+			break;
+		}
+	}
+}
+
+/* Bytes of a request that are looked at: a Host that begins in the window is whole. */
+#define LOOK_BYTES (TT_HEAD_WINDOW + TT_HOST_MAX)
+
+/* Takes the Host field's value, without a leading space, into conn->host. */
+static __always_inline void take_host(struct conn *conn, struct request_facts *facts,
+				      const __u8 *text)
+{
+	__u64 at = read_back(&facts->host_at);
+
+	barrier_var(at);
+	if (at < LOOK_BYTES && text[at] == ' ')
+		*(volatile __u32 *)&facts->host_at = at + 1;
+	for (__u64 i = 0; i < TT_HOST_MAX; i++) {
+		at = read_back(&facts->host_at) + i;
+		barrier_var(at);
+		conn->host[i] = at < LOOK_BYTES && at < read_back(&facts->len) ? text[at] : 0;
+	}
+}
+
+/* The verdict on a connection whose client has just written a request. rec->env is scratch. */
+static __always_inline __u32 request_verdict(const struct call *call, struct tt_rec_open *rec)
+{
+	struct request_facts *facts = (void *)&rec->env[LOOK_BYTES];
+	struct conn *conn = call->conn;
+	__u64 len = LOOK_BYTES, start = read_back(&conn->start);
+	__u32 class;
+
+	if (conn->host_class == TT_HOST_PROVIDER)
+		return start == START_PREFACE ? TT_BLIND_HTTP2 : TT_WATCHED;
+	if (conn->host_class == TT_HOST_NEVER)
+		return TT_MUTED_NEVER;
+	if (start == START_PREFACE)
+		return TT_MUTED;
+	if (call->len < len)
+		len = call->len;
+	if (bpf_probe_read_user(rec->env, len, (void *)call->buf)) {
+		add_to(&lost, TT_LOST_USER_COPY, 1);
+		return TT_UNKNOWN;
+	}
+	facts->len = len;
+	request_look(facts, rec->env);
+	if (read_back(&facts->host_at)) {
+		take_host(conn, facts, rec->env);
+		class = host_class(conn);
+		if (class == TT_HOST_PROVIDER)
+			return TT_WATCHED;
+		if (class == TT_HOST_NEVER)
+			return TT_MUTED;
+	}
+	if (start != START_POST)
+		return TT_MUTED;
+	if (read_back(&facts->path_end) &&
+	    suffix_class(&paths, (char *)rec->env, TT_PATH_MAX, PATH_AT, &facts->path_end))
+		return TT_CANDIDATE;
+	/* Host not seen: a longer head, or more writes. It may be a listed one. */
+	return read_back(&facts->host_at) || read_back(&facts->head_end) ? TT_MUTED : TT_CANDIDATE;
+}
+
+/* Counts and tells each verdict once per connection, however often it flaps. */
+static __always_inline void set_verdict(const struct call *call, __u32 verdict)
+{
+	struct conn *conn = call->conn;
+
+	conn->verdict = verdict;
+	if (verdict == TT_UNKNOWN || verdict == conn->counted || verdict >= TT_VERDICTS)
+		return;
+	conn->counted = verdict;
+	add_to(&gate_stats, TT_STAT_VERDICT_FIRST + verdict, 1);
+	if (verdict >= TT_MUTED)
+		emit_conn(call, TT_REC_VERDICT);
+}
+
+/* A request was written: decides, and opens the connection when it is to be read. */
+static __always_inline void gate_request(const struct call *call)
+{
+	struct conn *conn = call->conn;
+	struct tt_rec_open *rec = bpf_ringbuf_reserve(&ring, sizeof(*rec), 0);
+	__u32 verdict;
+
+	if (!rec) {
+		add_to(&lost, TT_LOST_RING_FULL, 1);
+		conn->verdict = TT_UNKNOWN;
+		return;
+	}
+	verdict = request_verdict(call, rec);
+	if (verdict != TT_CANDIDATE && verdict != TT_WATCHED) {
+		bpf_ringbuf_discard(rec, BPF_RB_NO_WAKEUP);
+		set_verdict(call, verdict);
+		return;
+	}
+	bpf_map_delete_elem(&judgements, &call->key);
+	if (conn->opened && !conn->ended)
+		conn->generation++;
+	conn->opened = 1;
+	conn->ended = 0;
+	conn->taken_bytes = 0;
+	conn->offset[TT_WRITE] = 0;
+	conn->offset[TT_READ] = 0;
+	conn->gap[TT_WRITE] = 0;
+	conn->gap[TT_READ] = 0;
+	set_verdict(call, verdict);
+	submit_open(rec, call);
+}
+
+/* Unknown, or ended by SSL_free/SSL_clear: does this call begin a request, and who is the client?
+ */
+static __always_inline void gate_look(const struct call *call)
+{
+	struct conn *conn = call->conn;
+	enum start start = read_start(call->buf, call->len);
+
+	if (start == START_NONE || (start == START_RESPONSE && call->dir == TT_READ)) {
+		if (conn->verdict == TT_UNKNOWN && ++conn->unknown_calls >= TT_UNKNOWN_MAX)
+			set_verdict(call, TT_MUTED);
+		return;
+	}
+	*(volatile __u32 *)&conn->start = start;
+	if (call->dir == TT_WRITE && start != START_RESPONSE)
+		gate_request(call);
+	else
+		set_verdict(call, TT_MUTED_SERVER);
+}
+
+/* How many bytes of this call to take from a candidate. 0: it used up its room. */
+static __always_inline __u64 candidate_room(const struct call *call, __u64 take)
+{
+	__u64 limit = TT_CANDIDATE_MAX, taken = call->conn->taken_bytes;
+
+	if (call->dir == TT_WRITE)
+		limit -= TT_CANDIDATE_ANSWER_MIN;
+	if (taken >= limit)
+		return 0;
+	if (take > limit - taken)
+		take = limit - taken;
+	call->conn->taken_bytes += take;
+	return take;
+}
+
+static __always_inline void apply_judgement(const struct call *call)
+{
+	__u32 *verdict = bpf_map_lookup_elem(&judgements, &call->key);
+
+	if (verdict)
+		set_verdict(call, *verdict == TT_WATCHED ? TT_WATCHED : TT_MUTED);
+}
+
+/* One successful call of call->len > 0 bytes. */
+static __always_inline void gate_call(const struct call *call)
+{
+	struct conn *conn = call->conn;
+	__u64 take = call->len;
+
+	if (conn->verdict == TT_CANDIDATE)
+		apply_judgement(call);
+	if (conn->verdict == TT_UNKNOWN || conn->ended)
+		gate_look(call);
+	if (conn->verdict != TT_CANDIDATE && conn->verdict != TT_WATCHED)
+		return;
+	if (take > TT_CALL_MAX) {
+		take = TT_CALL_MAX;
+		add_to(&lost, TT_LOST_CALL_TOO_LONG, 1);
+	}
+	if (conn->verdict == TT_CANDIDATE) {
+		take = candidate_room(call, take);
+		if (take == 0 && call->dir == TT_READ) {
+			set_verdict(call, TT_MUTED);
+			return;
+		}
+	}
+	if (take > 0)
+		emit_call(call, take);
+	conn->offset[call->dir & 1] += call->len;
+}
+
+#endif
