@@ -7,7 +7,7 @@ SHARE      := $(PREFIX)/share/tolltap
 UNITDIR    := $(PREFIX)/lib/systemd/system
 SYSUSERS   := $(PREFIX)/lib/sysusers.d
 DEMO_FILES := $(filter-out %/write_recording.py,$(wildcard packaging/demo/*.py)) \
-              $(wildcard packaging/demo/*.mjs packaging/demo/*.ttr)
+              $(wildcard packaging/demo/*.mjs packaging/demo/*.ttr packaging/demo/*.jsonl)
 
 ALL_CFLAGS += -DTOLLTAP_SHARE_DIR='"$(SHARE)"'
 

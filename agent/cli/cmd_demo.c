@@ -200,23 +200,38 @@ static size_t count_lines(const char *path, const char *containing)
 	return count;
 }
 
-/* `tolltap events` into DIR/events.jsonl. */
-static int export_events(struct demo *d, const char *path)
+/* Runs this program with three words and its output in DIR/events.jsonl. */
+static int export_rows(struct demo *d, char *const words[3])
 {
-	char command[] = "exec \"$0\" events --storage.path=\"$1\" --output=json > \"$2\"";
-	char *argv[] = {"/bin/sh", "-c", command, d->self, d->dir, (char *)(uintptr_t)path, NULL};
+	static const char script[] = "exec \"$0\" \"$1\" \"$2\" \"$3\" > \"$4\"";
+	char events[PATH_MAX];
+	char *argv[] = {"/bin/sh", "-c",     (char *)(uintptr_t)script,
+			d->self,   words[0], words[1],
+			words[2],  events,   NULL};
 
+	in_dir(events, d->dir, "events.jsonl");
 	return child_run(argv, &(const struct child_options){0});
 }
 
+static int export_events(struct demo *d)
+{
+	char storage[PATH_MAX + 16];
+	char *const words[3] = {"events", storage, "--output=json"};
+
+	snprintf(storage, sizeof(storage), "--storage.path=%s", d->dir);
+	return export_rows(d, words);
+}
+
 /* Waits until as many rows are there as the books have calls, then a moment for spare ones. */
-static int await_rows(struct demo *d, const char *truth, const char *events)
+static int await_rows(struct demo *d, const char *truth)
 {
 	const struct timespec step = {.tv_nsec = ROWS_STEP_MS * 1000000L};
 	size_t wanted = count_lines(truth, "\"row\":true");
+	char events[PATH_MAX];
 
+	in_dir(events, d->dir, "events.jsonl");
 	for (int i = 0; i < ROWS_WAIT_STEPS && !child_caught_signal(); i++) {
-		int rc = export_events(d, events);
+		int rc = export_events(d);
 
 		if (rc)
 			return rc;
@@ -225,12 +240,13 @@ static int await_rows(struct demo *d, const char *truth, const char *events)
 		nanosleep(&step, NULL);
 	}
 	nanosleep(&step, NULL);
-	return export_events(d, events);
+	return export_events(d);
 }
 
-static int compare(struct demo *d)
+/* DIR/events.jsonl beside these books. */
+static int compare(struct demo *d, char *truth)
 {
-	char script[PATH_MAX], truth[PATH_MAX], events[PATH_MAX];
+	char script[PATH_MAX], events[PATH_MAX];
 	char *argv[] = {(char *)(uintptr_t)python(),
 			script,
 			"--truth",
@@ -242,46 +258,42 @@ static int compare(struct demo *d)
 			"--output",
 			d->as_json ? "json" : "table",
 			NULL};
-	int rc;
 
 	in_dir(script, d->folder, "compare.py");
-	in_dir(truth, d->dir, "truth.jsonl");
 	in_dir(events, d->dir, "events.jsonl");
-	rc = await_rows(d, truth, events);
-	if (rc)
-		return cli_fail(EXIT_FAILED, "demo", "tolltap events failed with code %d", rc);
 	if (!d->as_json)
 		printf("\nwhat was metered, beside the provider's own books:\n\n");
 	return child_run(argv, &(const struct child_options){0}) == 0 ? EXIT_OK : EXIT_FAILED;
 }
 
-/* Probes cannot run here: the same path from bytes recorded elsewhere. */
+/* Probes cannot run here: the same path from bytes recorded elsewhere, and their books. */
 static int show_recording(struct demo *d, int code, const char *why)
 {
-	char recording[PATH_MAX];
-	char *argv[] = {d->self, "replay", recording,
-			d->as_json ? "--output=json" : "--output=table", NULL};
+	char recording[PATH_MAX], truth[PATH_MAX];
+	char *const words[3] = {"replay", recording, "--output=json"};
 
 	fprintf(stderr, "tolltap demo: nothing can be metered live here: %s\n", why);
 	if (code != EXIT_KERNEL && code != EXIT_PRIVILEGE)
 		return code;
 	in_dir(recording, d->folder, "recording.ttr");
+	in_dir(truth, d->folder, "recording.truth.jsonl");
 	if (!d->as_json)
-		printf("the same path from a bundled recording (tolltap replay %s):\n\n",
-		       recording);
-	if (child_run(argv, &(const struct child_options){0}) != 0)
+		printf("the same path from a recording: tolltap replay %s\n", recording);
+	if (export_rows(d, words) != 0)
 		return cli_fail(EXIT_FAILED, "demo", "the recording could not be replayed");
-	return code;
+	return compare(d, truth) == EXIT_OK ? code : EXIT_FAILED;
 }
 
 static int demo(struct demo *d)
 {
-	char why[1024] = "";
+	char truth[PATH_MAX], why[1024] = "";
 	bool use_sudo;
 	int rc;
 
 	if (!d->config.prices_file)
 		return cli_fail(EXIT_CONFIG, "demo", "no price catalogue; give --prices.file=FILE");
+	if (!program_exists(python()))
+		return cli_fail(EXIT_FAILED, "demo", "python3 is needed; run make deps");
 	if (!privilege_at_hand(&use_sudo))
 		return show_recording(d, EXIT_PRIVILEGE,
 				      "not root, and sudo is missing or asks for a password");
@@ -302,7 +314,11 @@ static int demo(struct demo *d)
 		return cli_fail(EXIT_FAILED, "demo", "a client failed; see its line");
 	if (rc == 0)
 		return cli_fail(EXIT_FAILED, "demo", "no client found; install curl");
-	return compare(d);
+	in_dir(truth, d->dir, "truth.jsonl");
+	rc = await_rows(d, truth);
+	if (rc)
+		return cli_fail(EXIT_FAILED, "demo", "tolltap events failed with code %d", rc);
+	return compare(d, truth);
 }
 
 /* Runs the whole demo again as root; returns only when that failed. */
