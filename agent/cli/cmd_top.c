@@ -12,15 +12,15 @@
 #include <stdio.h>
 #include <time.h>
 
-#define REFRESH_MS   1000
-#define LIST_MAX     5 /* blind processes and files named on an empty screen */
-#define ROWS_ONCE    1000
-#define COLUMN_WIDTH 24
-#define BOLD	     "\033[1m"
-#define DIM	     "\033[2m"
-#define INVERSE	     "\033[7m"
-#define YELLOW	     "\033[33m"
-#define PLAIN	     "\033[0m"
+#define REFRESH_MS 1000
+#define LIST_MAX   5 /* blind processes and files named on an empty screen */
+#define ROWS_ONCE  1000
+#define HEAD_ROWS  8 /* lines above the table's rows */
+#define BOLD	   "\033[1m"
+#define DIM	   "\033[2m"
+#define INVERSE	   "\033[7m"
+#define YELLOW	   "\033[33m"
+#define PLAIN	   "\033[0m"
 
 /* What rows stand for; b goes to the next. */
 static const char *const groupings[][4] = {
@@ -205,21 +205,20 @@ static const char *money(char *dst, pusd_sum amount, int decimals)
 	return pusd_format_rounded(dst, amount, decimals);
 }
 
-static void put_totals(FILE *f, const struct view *view, const struct snapshot *s)
+static void put_label(FILE *f, const struct view *view, const char *label)
 {
-	char today[PUSD_TEXT_MAX], minute[PUSD_TEXT_MAX], calls[32], tokens[32], rate[32];
+	fprintf(f, "%s%-12s%s ", style(view, DIM), label, style(view, PLAIN));
+}
 
-	fprintf(f,
-		"%stoday%s  %s%s%s USD%s  %s calls  %s tokens    %slast minute%s  %s USD  %lld "
-		"calls  %s tokens\n",
-		style(view, DIM), style(view, PLAIN),
-		spend_is_at_least(&s->total) ? "at least " : "", style(view, BOLD),
-		money(today, s->total.cost, 4), style(view, PLAIN),
-		count_text(calls, sizeof(calls), s->total.calls),
-		count_text(tokens, sizeof(tokens), tokens_all(&s->total)), style(view, DIM),
-		style(view, PLAIN), money(minute, s->last_minute.cost, 4),
-		(long long)s->last_minute.calls,
-		count_text(rate, sizeof(rate), tokens_all(&s->last_minute)));
+static void put_sum(FILE *f, const struct view *view, const char *label, const struct spend *sum)
+{
+	char cost[PUSD_TEXT_MAX], calls[32], tokens[32];
+
+	put_label(f, view, label);
+	fprintf(f, "%s%s%s USD%s  %s calls  %s tokens\n", spend_is_at_least(sum) ? "at least " : "",
+		style(view, BOLD), money(cost, sum->cost, 6), style(view, PLAIN),
+		count_text(calls, sizeof(calls), sum->calls),
+		count_text(tokens, sizeof(tokens), tokens_all(sum)));
 }
 
 static int64_t count_state(const cJSON *list, const char *key, const char *value)
@@ -249,47 +248,62 @@ static void put_agent(FILE *f, const struct view *view, const struct snapshot *s
 		fprintf(f, "%s%s%s\n", style(view, YELLOW), s->why, style(view, PLAIN));
 	if (!s->status)
 		return;
-	fprintf(f,
-		"%sconnections%s  %lld decoded  %lld muted  %lld blind    %sTLS%s  %lld files "
-		"attached  %lld processes read  %lld blind    %s%lld lost events%s    %sby%s %s, "
-		"%s\n",
-		style(view, DIM), style(view, PLAIN),
+	put_label(f, view, "connections");
+	fprintf(f, "%lld decoded  %lld muted  %lld blind   %s%lld lost events%s\n",
 		(long long)status_number(connections, "decoded"),
 		(long long)status_number(connections, "muted"),
-		(long long)status_number(connections, "blind"), style(view, DIM),
-		style(view, PLAIN),
+		(long long)status_number(connections, "blind"), lost ? style(view, YELLOW) : "",
+		(long long)lost, style(view, PLAIN));
+	put_label(f, view, "TLS");
+	fprintf(f, "%lld files attached  %lld processes read  %lld blind   by %s, %s\n",
 		(long long)count_state(list_of(s->status, "files"), "state", "attached"),
 		(long long)count_state(list_of(s->status, "processes"), "tls", "readable"),
 		(long long)count_state(list_of(s->status, "processes"), "tls", "blind"),
-		lost ? style(view, YELLOW) : "", (long long)lost, style(view, PLAIN),
-		style(view, DIM), style(view, PLAIN), status_text(kernel, "attach"),
-		status_text(kernel, "returns"));
+		status_text(kernel, "attach"), status_text(kernel, "returns"));
 }
 
-static void put_row(FILE *f, const struct snapshot *s, const struct row *row)
+static int key_width(const char *key)
+{
+	static const struct {
+		const char *key;
+		int width;
+	} widths[] = {{"pid", 7}, {"comm", 15}, {"user", 15}, {"model", 24}, {"unit", 30}};
+
+	for (size_t i = 0; i < ARRAY_LEN(widths); i++) {
+		if (!strcmp(widths[i].key, key))
+			return widths[i].width;
+	}
+	return 24;
+}
+
+static void put_row(FILE *f, const struct view *view, const struct snapshot *s,
+		    const struct row *row)
 {
 	char calls[32], input[32], output[32], cost[PUSD_TEXT_MAX], rate[PUSD_TEXT_MAX];
 	const struct spend *t = row->today;
 	int64_t in = tokens_in(t);
 
-	for (size_t i = 0; i < s->key_count; i++)
-		fprintf(f, "%-*.*s ", COLUMN_WIDTH, COLUMN_WIDTH,
-			t->group[i] ? t->group[i] : QUERY_NONE);
-	fprintf(f, "%9s %13s %12s %13s%s %11s\n", count_text(calls, sizeof(calls), t->calls),
-		count_text(input, sizeof(input), in),
-		count_text(output, sizeof(output), tokens_all(t) - in), money(cost, t->cost, 6),
-		spend_is_at_least(t) ? "+" : " ", money(rate, row->minute_cost, 6));
+	for (size_t i = 0; i < s->key_count; i++) {
+		int width = key_width(groupings[view->grouping][i]);
+
+		fprintf(f, "%-*.*s ", width, width, t->group[i] ? t->group[i] : QUERY_NONE);
+	}
+	fprintf(f, "%12s%s %11s %7s %12s %11s\n", money(cost, t->cost, 6),
+		spend_is_at_least(t) ? "+" : " ", money(rate, row->minute_cost, 6),
+		count_text(calls, sizeof(calls), t->calls), count_text(input, sizeof(input), in),
+		count_text(output, sizeof(output), tokens_all(t) - in));
 }
 
 static void put_rows(FILE *f, const struct view *view, const struct snapshot *s, size_t max)
 {
 	fprintf(f, "%s", style(view, INVERSE));
 	for (size_t i = 0; i < s->key_count; i++)
-		fprintf(f, "%-*s ", COLUMN_WIDTH, groupings[view->grouping][i]);
-	fprintf(f, "%9s %13s %12s %14s %11s%s\n", "calls", "tokens in", "tokens out", "USD today",
-		"USD last min", style(view, PLAIN));
+		fprintf(f, "%-*s ", key_width(groupings[view->grouping][i]),
+			groupings[view->grouping][i]);
+	fprintf(f, "%12s  %11s %7s %12s %11s%s\n", "USD today", "last minute", "calls", "tokens in",
+		"out", style(view, PLAIN));
 	for (size_t i = 0; i < s->today_count && i < max; i++)
-		put_row(f, s, &s->rows[i]);
+		put_row(f, view, s, &s->rows[i]);
 	if (s->today_count > max)
 		fprintf(f, "%s... %zu more%s\n", style(view, DIM), s->today_count - max,
 			style(view, PLAIN));
@@ -356,7 +370,8 @@ static void put_frame(FILE *f, const struct view *view, const struct snapshot *s
 	strftime(clock, sizeof(clock), "%H:%M:%S", &local);
 	fprintf(f, "%stolltap%s %s   sort: %s%s\n", style(view, BOLD), style(view, PLAIN), clock,
 		sort_names[view->sort], view->once ? "" : "   q quit  s sort  b group by");
-	put_totals(f, view, s);
+	put_sum(f, view, "today", &s->total);
+	put_sum(f, view, "last minute", &s->last_minute);
 	put_agent(f, view, s);
 	if (s->ledger_rc)
 		fprintf(f, "%s%s%s\n", style(view, YELLOW), s->ledger_error, style(view, PLAIN));
@@ -461,7 +476,7 @@ static void draw(const struct view *view)
 		return;
 	terminal_size(&columns, &rows);
 	snapshot_take(&s, view);
-	put_frame(f, view, &s, rows > 7 ? (size_t)rows - 7 : 1);
+	put_frame(f, view, &s, rows > HEAD_ROWS + 1 ? (size_t)rows - HEAD_ROWS - 1 : 1);
 	fclose(f);
 	terminal_draw(text);
 	free(text);

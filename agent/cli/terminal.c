@@ -142,7 +142,7 @@ void terminal_draw(const char *text)
 	for (int row = 0; row < rows && *text; row++) {
 		size_t len = strcspn(text, "\n");
 
-		fprintf(out, "%s%.*s\033[0m\033[K", row ? "\r\n" : "",
+		fprintf(out, "%s%.*s\033[0m\033[K", row ? "\n" : "",
 			(int)fitting(text, len, columns), text);
 		text += len + (text[len] == '\n');
 	}
