@@ -29,8 +29,7 @@ static int file_error(struct reader *r, int error)
 	return -error;
 }
 
-/* The whole file, ended by 0. */
-static int slurp(struct reader *r, char **out, size_t *len)
+int price_slurp(struct reader *r, char **out, size_t *len)
 {
 	_cleanup_(fclosep) FILE *f = fopen(r->file, "re");
 	_cleanup_(freep) char *text = NULL;
@@ -355,7 +354,7 @@ static int load_file(struct catalog *c, const char *file, bool overrides, struct
 	_cleanup_(json_deletep) cJSON *root = NULL;
 	_cleanup_(freep) char *text = NULL;
 	size_t len = 0;
-	int rc = slurp(&r, &text, &len);
+	int rc = price_slurp(&r, &text, &len);
 
 	if (rc == 0)
 		rc = parse(&r, text, len, overrides ? OVERRIDES_SCHEMA : CATALOG_SCHEMA, &root);
@@ -407,6 +406,33 @@ static void finish_hash(struct catalog *c, struct sha256_ctx *sha)
 	sha256_digest(sha, sizeof(digest), digest);
 	for (size_t i = 0; i < sizeof(digest); i++)
 		snprintf(c->sha256 + 2 * i, 3, "%02x", digest[i]);
+}
+
+static bool is_overrides(const char *path)
+{
+	char err[CATALOG_ERROR_MAX] = "";
+	struct reader r = {.file = path, .err = err, .err_size = sizeof(err)};
+	_cleanup_(json_deletep) cJSON *root = NULL;
+	_cleanup_(freep) char *text = NULL;
+	size_t len;
+
+	return price_slurp(&r, &text, &len) == 0 &&
+	       parse(&r, text, len, OVERRIDES_SCHEMA, &root) == 0;
+}
+
+int catalog_check(const char *path, const char *catalogue, char *err, size_t err_size)
+{
+	bool overrides = is_overrides(path);
+	struct catalog *c = NULL;
+	struct sha256_ctx sha;
+	int rc = catalog_load(&c, overrides ? catalogue : path, NULL, err, err_size);
+
+	if (rc == 0 && overrides) {
+		sha256_init(&sha);
+		rc = load_file(c, path, true, &sha, err, err_size);
+	}
+	catalog_free(c);
+	return rc;
 }
 
 int catalog_load(struct catalog **out, const char *file, const char *dir, char *err,

@@ -7,6 +7,8 @@
 #ifndef TT_CATALOG_H
 #define TT_CATALOG_H
 
+#include <stdio.h>
+
 #include "agent/base/money.h"
 #include "agent/usage/call.h"
 
@@ -22,6 +24,20 @@ struct catalog;
 int catalog_load(struct catalog **out, const char *file, const char *dir, char *err,
 		 size_t err_size) TT_MUST_CHECK;
 void catalog_free(struct catalog *c);
+
+/*
+ * Loads path for its errors alone: a catalogue, or an overrides file (told by its "schema") on top
+ * of the given catalogue. Returns as catalog_load.
+ */
+int catalog_check(const char *path, const char *catalogue, char *err,
+		  size_t err_size) TT_MUST_CHECK;
+
+/*
+ * Reads a foreign price table ("litellm" or "genai-prices") and prints it in our form: exact, with
+ * what cannot be said in it left out and counted. Returns 0, or as catalog_load.
+ */
+int catalog_import(const char *form, const char *path, FILE *out, size_t *left_out, char *err,
+		   size_t err_size) TT_MUST_CHECK;
 
 const char *catalog_sha256(const struct catalog *c); /* hex, of all files loaded */
 

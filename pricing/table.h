@@ -193,6 +193,9 @@ int lint_models(struct reader *r, const struct catalog *c);
 int lint_price(struct reader *r, enum price_kind kind, int64_t pusd);
 bool periods_overlap(const struct period *a, const struct period *b);
 
+/* The whole file, ended by 0, bounded. */
+int price_slurp(struct reader *r, char **out, size_t *len);
+
 /* Text parts. */
 bool factor_parse(const char *text, struct factor *out);
 bool date_parse(const char *text, int64_t *us);

@@ -11,6 +11,7 @@ const struct command commands[] = {
 	{"spend", cmd_spend, "who spent what, grouped by any recorded fact"},
 	{"doctor", cmd_doctor, "what this kernel can do, what is read, what is not and why"},
 	{"exec", cmd_exec, "run a command and print what it and its children cost"},
+	{"prices", cmd_prices, "the price table: look, check, compare, add, import"},
 	{"demo", cmd_demo, "meter local clients against a provider that keeps its own books"},
 	{"check", cmd_check, "check config: the values in force and where each comes from"},
 	{NULL, NULL, NULL},
