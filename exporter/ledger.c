@@ -530,15 +530,31 @@ static int prepare_statements(struct ledger *l, char *err, size_t err_size)
 	return rc == SQLITE_OK ? 0 : refuse_sqlite(l, rc, err, err_size);
 }
 
+/*
+ * All three files are made here, with their mode and group: SQLite gives the -wal and -shm files
+ * the rights of the database only when it makes them itself.
+ */
+static int make_files(const char *dir, char *err, size_t err_size)
+{
+	static const char *const names[] = {LEDGER_FILE, LEDGER_FILE "-wal", LEDGER_FILE "-shm"};
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		int fd = storage_open_file(dir, names[i], err, err_size);
+
+		if (fd < 0)
+			return fd;
+		close(fd);
+	}
+	return 0;
+}
+
 static int open_database(struct ledger *l, const char *dir, char *err, size_t err_size)
 {
-	int fd = storage_open_file(dir, LEDGER_FILE, err, err_size);
 	bool empty = false;
-	int rc, r;
+	int rc, r = make_files(dir, err, err_size);
 
-	if (fd < 0)
-		return fd;
-	close(fd);
+	if (r)
+		return r;
 	if (!storage_path(l->path, sizeof(l->path), dir, LEDGER_FILE))
 		return -ENAMETOOLONG;
 	rc = sqlite3_open_v2(l->path, &l->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);

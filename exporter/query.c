@@ -7,6 +7,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <grp.h>
 #include <limits.h>
 #include <sqlite3.h>
 #include <stdio.h>
@@ -185,10 +186,15 @@ const char *query_error(const struct query *q)
 
 static int no_access(const char *dir, char *err, size_t err_size)
 {
+	struct group entry, *found = NULL;
+	char buf[4096];
+	int unknown = getgrnam_r(LEDGER_GROUP, &entry, buf, sizeof(buf), &found) || !found;
+
 	snprintf(err, err_size,
-		 "not allowed to read the ledger in %s; run with sudo, or join group %s: sudo "
-		 "usermod -aG %s $USER, then log in again",
-		 dir, LEDGER_GROUP, LEDGER_GROUP);
+		 "not allowed to read the ledger in %s; run with sudo, or join group %s: %ssudo "
+		 "usermod -aG %s $USER, %sthen log in again",
+		 dir, LEDGER_GROUP, unknown ? "sudo groupadd --system " LEDGER_GROUP ", " : "",
+		 LEDGER_GROUP, unknown ? "restart the agent, " : "");
 	return -EACCES;
 }
 

@@ -27,34 +27,43 @@ bool storage_path(char *path, size_t size, const char *dir, const char *name)
 	return n >= 0 && (size_t)n < size;
 }
 
-/* Best effort: only root or a member may give a file to the group, and it may not exist. */
-static void give_to_group(int fd)
+void storage_share(int fd)
 {
 	struct group entry, *found = NULL;
+	struct stat st;
 	char buf[4096];
 
-	if (getgrnam_r(LEDGER_GROUP, &entry, buf, sizeof(buf), &found) == 0 && found &&
-	    fchown(fd, (uid_t)-1, entry.gr_gid) < 0)
+	if (getgrnam_r(LEDGER_GROUP, &entry, buf, sizeof(buf), &found) || !found)
 		return;
+	if (fstat(fd, &st) < 0 || st.st_uid != geteuid() || st.st_gid == entry.gr_gid)
+		return;
+	if (fchown(fd, (uid_t)-1, entry.gr_gid) < 0)
+		return;
+}
+
+/* A directory that keeps the mode given here is taken as made here; any other is left alone. */
+static int share_dir(const char *path, bool made)
+{
+	_cleanup_(closep) int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct stat st;
+
+	if (fd < 0 || (made && fchmod(fd, STORAGE_DIR_MODE) < 0) || fstat(fd, &st) < 0)
+		return -errno;
+	if ((st.st_mode & 07777) == STORAGE_DIR_MODE)
+		storage_share(fd);
+	return 0;
 }
 
 static int make_one(const char *path)
 {
-	_cleanup_(closep) int fd = -1;
-
-	if (mkdir(path, STORAGE_DIR_MODE) < 0)
-		return errno == EEXIST ? 0 : -errno;
-	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0 || fchmod(fd, STORAGE_DIR_MODE) < 0)
-		return -errno;
-	give_to_group(fd);
-	return 0;
+	if (mkdir(path, STORAGE_DIR_MODE) == 0)
+		return share_dir(path, true);
+	return errno == EEXIST ? share_dir(path, false) : -errno;
 }
 
 int storage_make_dir(const char *dir, char *err, size_t err_size)
 {
 	char path[PATH_MAX];
-	struct stat st;
 	int r;
 
 	if (*dir == '\0' || strlen(dir) >= sizeof(path))
@@ -68,8 +77,6 @@ int storage_make_dir(const char *dir, char *err, size_t err_size)
 		*slash = '/';
 	}
 	r = make_one(path);
-	if (r == 0 && (stat(path, &st) < 0 || !S_ISDIR(st.st_mode)))
-		r = -ENOTDIR;
 	return r ? fail(r, err, err_size, "make directory", path) : 0;
 }
 
@@ -83,11 +90,14 @@ int storage_open_file(const char *dir, const char *name, char *err, size_t err_s
 	fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, STORAGE_FILE_MODE);
 	if (fd < 0 && errno == EEXIST) {
 		fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-		return fd < 0 ? fail(-errno, err, err_size, "open", path) : TAKE_FD(fd);
+		if (fd < 0)
+			return fail(-errno, err, err_size, "open", path);
+		storage_share(fd);
+		return TAKE_FD(fd);
 	}
 	if (fd < 0 || fchmod(fd, STORAGE_FILE_MODE) < 0)
 		return fail(-errno, err, err_size, "make", path);
-	give_to_group(fd);
+	storage_share(fd);
 	return TAKE_FD(fd);
 }
 
