@@ -40,7 +40,7 @@ BPF_ARCH := $(subst x86_64,x86,$(subst aarch64,arm64,$(shell uname -m)))
 
 include packaging/packaging.mk
 
-.PHONY: all tests unit check lint check-kernels bench clean help
+.PHONY: all tests unit check lint check-kernels check-fuzz fuzz bench clean help
 all: $(BUILD)/tolltap ## build the binary
 
 $(BUILD)/bpf/%.o: bpf/%.bpf.c $(wildcard bpf/*.h)
@@ -100,6 +100,33 @@ lint: ## the house rules and the format
 check-kernels: $(BUILD)/tolltap ## load and meter one call on Linux 5.10, in an emulator
 	$(Q)packaging/as-root.sh tests/kernel/vm.sh check $(BUILD) 5.10
 
+# ---- fuzzing ----------------------------------------------------------------------------------
+
+FUZZ    := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+SECONDS ?= 30
+
+$(BUILD)/tests/fuzz/replay_%: tests/fuzz/fuzz_%.c tests/fuzz/replay.c tests/fuzz/fuzz.h $(BUILD)/libtolltap.a
+	@mkdir -p $(@D)
+	$(call say,FUZZ,$<)
+	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $< tests/fuzz/replay.c $(BUILD)/libtolltap.a $(LIBS)
+
+check-fuzz: $(FUZZ:%=$(BUILD)/tests/fuzz/replay_%) ## replay the corpus of every fuzz target
+	$(Q)for t in $(FUZZ); do $(BUILD)/tests/fuzz/replay_$$t tests/fuzz/corpus/$$t || exit 1; done
+
+# Finds go to $(BUILD)-fuzz/corpus/T; what is worth keeping is copied to tests/fuzz/corpus/T by hand.
+fuzz: ## fuzz one target: T=http1 SECONDS=30 (clang)
+	$(if $(filter $(T),$(FUZZ)),,$(error T is one of: $(FUZZ)))
+	$(Q)$(MAKE) -s BUILD=$(BUILD)-fuzz CC=$(CLANG) SAN=fuzzer-no-link,address,undefined CFLAGS='-O1 -g' $(BUILD)-fuzz/tests/fuzz/fuzz_$(T)
+	@mkdir -p $(BUILD)-fuzz/corpus/$(T)
+	$(Q)$(BUILD)-fuzz/tests/fuzz/fuzz_$(T) -max_total_time=$(SECONDS) -max_len=4096 -timeout=5 -print_final_stats=1 \
+	  $(if $(wildcard tests/fuzz/$(T).dict),-dict=tests/fuzz/$(T).dict) -artifact_prefix=$(BUILD)-fuzz/ \
+	  $(BUILD)-fuzz/corpus/$(T) tests/fuzz/corpus/$(T)
+
+$(BUILD)/tests/fuzz/fuzz_%: tests/fuzz/fuzz_%.c tests/fuzz/fuzz.h $(BUILD)/libtolltap.a
+	@mkdir -p $(@D)
+	$(call say,FUZZ,$<)
+	$(Q)$(CC) $(ALL_CFLAGS) -fsanitize=fuzzer -o $@ $< $(BUILD)/libtolltap.a $(LIBS)
+
 # ---- bench ------------------------------------------------------------------------------------
 
 BENCH := $(addprefix $(BUILD)/tests/bench/,tls_loop anchor anchor.bpf.o)
@@ -123,7 +150,7 @@ $(BUILD)/tests/bench/anchor.bpf.o: tests/bench/anchor.bpf.c
 # ---- housekeeping -----------------------------------------------------------------------------
 
 clean: ## remove the build directories
-	$(Q)rm -rf $(BUILD) $(BUILD)-asan
+	$(Q)rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-fuzz
 
 help: ## list targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18

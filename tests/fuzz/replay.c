@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Plain main for a fuzz target: runs each file given, and each regular file of each folder given.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <sys/stat.h>
+
+#include "tests/fuzz/fuzz.h"
+
+#define INPUT_MAX (1u << 20)
+
+static int replay_file(const char *path)
+{
+	static uint8_t data[INPUT_MAX];
+	FILE *f = fopen(path, "rb");
+	size_t size;
+
+	if (!f) {
+		fprintf(stderr, "%s: %s\n", path, strerror(errno));
+		return 1;
+	}
+	size = fread(data, 1, sizeof(data), f);
+	fclose(f);
+	LLVMFuzzerTestOneInput(data, size);
+	return 0;
+}
+
+static int replay_folder(const char *path, unsigned int *count)
+{
+	DIR *dir = opendir(path);
+	struct dirent *entry;
+	char name[4096];
+	int failed = 0;
+
+	if (!dir) {
+		fprintf(stderr, "%s: %s\n", path, strerror(errno));
+		return 1;
+	}
+	while ((entry = readdir(dir))) {
+		if (entry->d_name[0] == '.')
+			continue;
+		snprintf(name, sizeof(name), "%s/%s", path, entry->d_name);
+		failed |= replay_file(name);
+		++*count;
+	}
+	closedir(dir);
+	return failed;
+}
+
+int main(int argc, char **argv)
+{
+	unsigned int count = 0;
+	int failed = 0;
+
+	for (int i = 1; i < argc; i++) {
+		struct stat st;
+
+		if (stat(argv[i], &st) == 0 && S_ISDIR(st.st_mode)) {
+			failed |= replay_folder(argv[i], &count);
+		} else {
+			failed |= replay_file(argv[i]);
+			count++;
+		}
+	}
+	printf("%s: %u inputs replayed\n", argv[0], count);
+	return failed || count == 0;
+}
