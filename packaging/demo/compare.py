@@ -10,6 +10,7 @@ of the books is one row that agrees and no row is left over.
 """
 import argparse
 import json
+import re
 import sys
 from datetime import datetime, timezone
 from decimal import Decimal
@@ -33,11 +34,27 @@ def load_lines(path):
         return [json.loads(line) for line in f if line.strip()]
 
 
+def names_model(catalog, row, model):
+    """True when the row is the model's: its name, a listed alias, or a listed name and a date."""
+    if row["id"] == model or model in row.get("alias", []):
+        return True
+    provider = next((p for p in catalog.get("providers", [])
+                     if p["provider"] == row["provider"]), {})
+    for suffix in provider.get("dated_suffixes", []):
+        pattern = re.escape(suffix).replace("YYYY", r"\d{4}").replace("MM", r"\d\d").replace(
+            "DD", r"\d\d")
+        if any(re.fullmatch(re.escape(name) + pattern, model) for name in row.get("dated", [])):
+            return True
+    return False
+
+
 def prices_for(catalog, provider, model):
-    """The prices in force now; names are matched exactly or by listed alias."""
+    """The prices in force now; an exact name comes before a dated one."""
     today = datetime.now(timezone.utc).isoformat()
-    for row in catalog["models"]:
-        if row["provider"] == provider and (row["id"] == model or model in row.get("alias", [])):
+    rows = [r for r in catalog["models"] if r["provider"] == provider]
+    rows.sort(key=lambda row: row["id"] != model and model not in row.get("alias", []))
+    for row in rows:
+        if names_model(catalog, row, model):
             for period in row["periods"]:
                 if (period["from"] or "") <= today and (not period["to"] or today < period["to"]):
                     return period

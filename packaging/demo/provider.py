@@ -659,7 +659,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         return {"row": True, "request_id": self.request_id,
                 "response_id": answer.id if scenario.status == 200 and answer.api.id_prefix
                 else None,
-                "host": self.headers.get("Host", "").rsplit(":", 1)[0], "path": self.path,
+                "host": self.headers.get("Host", ""), "path": self.path,
                 "provider": answer.api.provider, "api": answer.api.api,
                 "operation": answer.api.operation, "model_requested": answer.model_requested,
                 "model": answer.model if scenario.status == 200 else answer.model_requested,

@@ -125,8 +125,9 @@ class Books(unittest.TestCase):
         self.assertIn("no-such", text)
 
 
-CATALOG = {"models": [{
-    "provider": "anthropic", "id": "claude-x", "alias": ["claude-x-1"], "periods": [{
+CATALOG = {"providers": [{"provider": "anthropic", "dated_suffixes": ["-YYYYMMDD"]}], "models": [{
+    "provider": "anthropic", "id": "claude-x", "alias": ["claude-x-1"], "dated": ["claude-x"],
+    "periods": [{
         "from": None, "to": None,
         "prices": {"input": "3", "cache_read": "0.3", "cache_write_5m": "3.75",
                    "cache_write_1h": "6", "output": "15"},
@@ -146,6 +147,13 @@ class Compare(unittest.TestCase):
         tokens = {"input_uncached": 21, "input_cache_read": 10, "input_cache_write_5m": 4,
                   "input_cache_write_1h": 2, "output_text": 3, "output_reasoning": 4}
         self.assertEqual(compare.expected_pusd(CATALOG, self.truth(tokens=tokens)), 198000000)
+
+    def test_names_are_exact_alias_or_dated(self):
+        for model, priced in (("claude-x", True), ("claude-x-1", True), ("claude-x-20250929", True),
+                              ("claude-x-2025092", False), ("claude-x-20250929-v1", False),
+                              ("xclaude-x", False), ("claude", False)):
+            cost = compare.expected_pusd(CATALOG, self.truth(model=model))
+            self.assertEqual(cost is not None, priced, model)
 
     def test_the_tier_is_chosen_by_the_whole_prompt(self):
         tokens = {"input_uncached": 1001}
