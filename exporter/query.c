@@ -192,8 +192,8 @@ static int no_access(const char *dir, char *err, size_t err_size)
 
 	snprintf(err, err_size,
 		 "not allowed to read the ledger in %s; run with sudo, or join group %s: %ssudo "
-		 "usermod -aG %s $USER, %sthen log in again",
-		 dir, LEDGER_GROUP, unknown ? "sudo groupadd --system " LEDGER_GROUP ", " : "",
+		 "usermod -aG %s $USER; %sthen log in again",
+		 dir, LEDGER_GROUP, unknown ? "sudo groupadd --system " LEDGER_GROUP " && " : "",
 		 LEDGER_GROUP, unknown ? "restart the agent, " : "");
 	return -EACCES;
 }

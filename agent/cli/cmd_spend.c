@@ -9,18 +9,35 @@
 
 #define DEFAULT_BY "model"
 
-static void help(void)
+/* The facts as an indented block of short lines. */
+static void print_facts(void)
 {
-	char known[1024];
+	char known[1024], *rest = known, *name;
+	size_t column = 0;
 
 	query_key_list(known, sizeof(known));
+	while ((name = strsep(&rest, " "))) {
+		if (column == 0 || column + strlen(name) > 60) {
+			printf("\n                ");
+			column = 0;
+		}
+		column += (size_t)printf(" %s", name);
+	}
+	printf(" tag:NAME\n");
+}
+
+static void help(void)
+{
 	printf("usage: tolltap spend [--by=FACT,FACT...] [flags]\n\n"
 	       "Sums the recorded calls by facts (default: " DEFAULT_BY "), dearest first, with "
 	       "the total\nas last row. \"at least\": some calls cost more than is known. Calls of "
-	       "a subscription\ncost 0; their list price is shown beside, in no sum.\n\n"
+	       "a "
+	       "subscription\ncost 0; their list price is shown beside, in no sum.\n\n"
 	       "flags:\n"
-	       "  --by=FACTS     at most %d of: %s tag:NAME\n" QUERY_FLAGS_HELP,
-	       QUERY_KEYS_MAX, known);
+	       "  --by=FACTS     at most %d of:",
+	       QUERY_KEYS_MAX);
+	print_facts();
+	printf(QUERY_FLAGS_HELP);
 	config_help("spend");
 }
 

@@ -301,6 +301,30 @@ static void test_promtool(void **state)
 	assert_int_equal(pclose(tool), 0);
 }
 
+/* A family that is printed is documented. */
+static void test_documented(void **state)
+{
+	static char page[64 << 10];
+	FILE *doc = fopen("docs/metrics.md", "r");
+
+	(void)state;
+	if (!doc) {
+		print_message("skipped: not run from the top of the tree\n");
+		skip();
+	}
+	page[fread(page, 1, sizeof(page) - 1, doc)] = '\0';
+	fclose(doc);
+	aggregate_set_prices(a, "ab");
+	render(false);
+	for (char *line = body; (line = strstr(line, "# TYPE ")); line++) {
+		char quoted[160];
+
+		snprintf(quoted, sizeof(quoted), "`%.*s`", (int)strcspn(line + 7, " "), line + 7);
+		if (!strstr(page, quoted))
+			fail_msg("docs/metrics.md does not name %s", quoted);
+	}
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -314,6 +338,7 @@ int main(void)
 		TEST(test_openmetrics),
 		TEST(test_no_series_twice),
 		TEST(test_promtool),
+		TEST(test_documented),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
