@@ -298,7 +298,7 @@ def tier_fault(tier, standard):
     for lead in ("input", "output"):
         if lead in standard.base and lead not in tier.base:
             return f"no {lead} price"
-    for kind in tier.base.keys() & standard.base.keys():
+    for kind in [k for k in KINDS if k in tier.base and k in standard.base]:
         ratio = tier.base[kind] / standard.base[kind]
         if not TIER_RATIOS[0] <= ratio <= TIER_RATIOS[1]:
             return f"{kind} is {text(ratio)} times the standard price"
