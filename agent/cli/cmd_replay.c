@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * `tolltap replay FILE`: a recording through the same path as live traffic, into a ledger of its
+ * own
+ * (--into=DIR keeps it), then printed as `tolltap events` prints it.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "agent/base/log.h"
+#include "agent/capture/capture.h"
+#include "agent/cli/cli.h"
+#include "agent/config/config.h"
+#include "agent/pipeline.h"
+#include "exporter/ledger.h"
+
+struct replay {
+	struct ledger *ledger;
+};
+
+static void on_call(void *user, const struct call *call, bool model_known)
+{
+	struct replay *r = user;
+
+	(void)model_known;
+	while (ledger_append(r->ledger, call) == -EAGAIN)
+		usleep(1000);
+}
+
+static void on_ignored(void *user, const char *provider, enum ignored_reason reason)
+{
+	(void)user;
+	log_debug("replay", "%s: no row: %s", provider, ignored_reason_names[reason]);
+}
+
+static void on_judge(void *user, uint32_t tgid, uint64_t ssl, bool watch)
+{
+	(void)user, (void)tgid, (void)ssl, (void)watch;
+}
+
+static const struct pipeline_ops replay_ops = {
+	.call = on_call,
+	.ignored = on_ignored,
+	.judge = on_judge,
+};
+
+static int open_pipeline(struct pipeline **out, const struct config *config, struct replay *replay,
+			 const uint8_t *key, char *err, size_t err_size)
+{
+	struct pipeline_opts opts = {.ops = &replay_ops, .user = replay};
+	int rc = provider_table_new(&opts.providers);
+
+	memcpy(opts.fingerprint_key, key, sizeof(opts.fingerprint_key));
+	for (size_t i = 0; rc == 0 && i < config->provider_host_count; i++)
+		rc = provider_table_add_host(opts.providers, config->provider_hosts[i], err,
+					     err_size);
+	if (rc == 0)
+		rc = catalog_load(&opts.catalog, config->prices_file, config->prices_dir, err,
+				  err_size);
+	if (rc == 0)
+		rc = pipeline_new(out, &opts);
+	if (rc) {
+		provider_table_free(opts.providers);
+		catalog_free(opts.catalog);
+	}
+	return rc;
+}
+
+/* The recording's stamps become wall time before its first record is delivered. */
+static void on_info(void *user, const struct recording_info *info)
+{
+	pipeline_set_wall_offset(user, info->wall_minus_mono_ns);
+}
+
+static int replay_into(const char *file, const char *dir, const struct config *config)
+{
+	struct replay replay = {0};
+	struct pipeline *pipeline = NULL;
+	char err[512] = "out of memory";
+	uint8_t key[32];
+	int code = EXIT_OK;
+
+	if (ledger_open(&replay.ledger, dir, err, sizeof(err)) < 0 ||
+	    ledger_install_key(dir, key, err, sizeof(err)) < 0)
+		code = cli_fail(EXIT_STORAGE, "replay", "%s", err);
+	else if (open_pipeline(&pipeline, config, &replay, key, err, sizeof(err)) < 0)
+		code = cli_fail(EXIT_CONFIG, "replay", "%s", err);
+	else if (recording_replay(file, &pipeline_capture_ops, pipeline, on_info, err,
+				  sizeof(err)) < 0)
+		code = cli_fail(EXIT_FAILED, "replay", "%s", err);
+	pipeline_free(pipeline);
+	ledger_close(replay.ledger);
+	return code;
+}
+
+static int print_events(const char *dir, const char *output)
+{
+	char storage[4200], form[64];
+	char *argv[] = {"events", storage, form, NULL};
+
+	snprintf(storage, sizeof(storage), "--storage.path=%s", dir);
+	snprintf(form, sizeof(form), "--output=%s", output);
+	return cmd_events(3, argv);
+}
+
+static void remove_dir(const char *path)
+{
+	DIR *dir = opendir(path);
+	struct dirent *entry;
+
+	while (dir && (entry = readdir(dir)))
+		(void)unlinkat(dirfd(dir), entry->d_name, 0);
+	if (dir)
+		closedir(dir);
+	(void)rmdir(path);
+}
+
+static int usage(void)
+{
+	printf("usage: tolltap replay FILE [--into=DIR] [flags]\n\n"
+	       "Feeds a recording through the same path as live traffic and prints its calls. "
+	       "Needs no "
+	       "privilege and\nno kernel support. The rows go to a temporary ledger, or to "
+	       "--into=DIR.\n\n");
+	config_help("replay");
+	return EXIT_OK;
+}
+
+/* What is left in argv after the shared flags. */
+static int parse_arguments(int argc, char **argv, const char **file, const char **into)
+{
+	for (int i = 1; i < argc; i++) {
+		if (!strncmp(argv[i], "--into=", 7))
+			*into = argv[i] + 7;
+		else if (argv[i][0] == '-' || *file)
+			return cli_fail(EXIT_USAGE, "replay",
+					"unexpected argument '%s'; see tolltap replay --help",
+					argv[i]);
+		else
+			*file = argv[i];
+	}
+	if (!*file)
+		return cli_fail(EXIT_USAGE, "replay", "no FILE given; see tolltap replay --help");
+	return EXIT_OK;
+}
+
+int cmd_replay(int argc, char **argv)
+{
+	struct config config = {0};
+	const char *file = NULL, *into = NULL;
+	char temporary[] = "/tmp/tolltap-replay.XXXXXX", err[CONFIG_ERROR_MAX];
+	int code;
+
+	if (argc > 1 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")))
+		return usage();
+	if (config_load(&config, &argc, argv, err, sizeof(err)) < 0) {
+		config_free(&config);
+		return cli_fail(EXIT_USAGE, "replay", "%s", err);
+	}
+	log_set_level(config.log_level);
+	code = parse_arguments(argc, argv, &file, &into);
+	if (code == EXIT_OK && !into && !mkdtemp(temporary))
+		code = cli_fail(EXIT_STORAGE, "replay", "cannot make %s: %s", temporary,
+				strerror(errno));
+	if (code == EXIT_OK) {
+		code = replay_into(file, into ? into : temporary, &config);
+		if (code == EXIT_OK)
+			code = print_events(into ? into : temporary, config.output);
+		if (!into)
+			remove_dir(temporary);
+	}
+	config_free(&config);
+	return code;
+}

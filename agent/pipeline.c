@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/pipeline.h"
+
+#include <cjson/cJSON.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <nettle/sha2.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "agent/base/counters.h"
+#include "agent/base/log.h"
+#include "agent/stream/conn.h"
+#include "bpf/events.h"
+
+/* A client connection that is seen and cannot be read, summed by host and process. */
+struct blind_row {
+	char host[CALL_HOST_MAX];
+	char comm[TT_COMM_LEN + 1];
+	uint32_t pid;
+	uint64_t count;
+};
+
+/* A host metered by its shape, until config gives its role. */
+struct hint_row {
+	char host[CALL_HOST_MAX];
+	char provider[32];
+};
+
+struct pipeline {
+	const struct pipeline_ops *ops;
+	void *user;
+	struct exchange_env env;
+	struct provider_table *providers;
+	struct catalog *catalog;
+	struct attribution *attribution;
+	struct conn_table *conns;
+	int64_t wall_minus_mono_ns;
+	char machine_id[64];
+	char boot_id[64];
+	struct blind_row blind[PIPELINE_BLIND_MAX];
+	size_t blind_count;
+	struct hint_row hint[PIPELINE_HINTS_MAX];
+	size_t hint_count;
+};
+
+static void read_line(const char *path, char *dst, size_t size)
+{
+	_cleanup_(closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, dst, size - 1);
+
+	dst[n < 0 ? 0 : n] = '\0';
+	dst[strcspn(dst, "\n")] = '\0';
+}
+
+/*
+ * 128 bits of SHA-256 over what names this request on this machine for ever: never an agent-side
+ * counter, so that an agent restarted on an open connection gives new calls new ids.
+ */
+static void fill_event_id(const struct pipeline *p, const struct conn_id *conn, uint64_t started_ns,
+			  uint32_t index, struct call *call)
+{
+	struct {
+		uint64_t ssl, start_boot_ns, started_ns;
+		uint32_t tgid, index, h2_stream, sub_index;
+	} name = {
+		.ssl = conn->ssl,
+		.start_boot_ns = conn->start_boot_ns,
+		.started_ns = started_ns,
+		.tgid = conn->tgid,
+		.index = index,
+		.sub_index = (uint32_t)call->sub_index,
+	};
+	struct sha256_ctx hash;
+
+	sha256_init(&hash);
+	sha256_update(&hash, strlen(p->machine_id) + 1, (const uint8_t *)p->machine_id);
+	sha256_update(&hash, strlen(p->boot_id) + 1, (const uint8_t *)p->boot_id);
+	sha256_update(&hash, sizeof(name), (const uint8_t *)&name);
+	sha256_digest(&hash, sizeof(call->event_id), call->event_id);
+}
+
+static void note_unknown_role(struct pipeline *p, const struct call *call)
+{
+	struct hint_row *row;
+
+	if (call->role != ROLE_UNKNOWN)
+		return;
+	for (size_t i = 0; i < p->hint_count; i++) {
+		if (!strcmp(p->hint[i].host, call->host))
+			return;
+	}
+	if (p->hint_count == PIPELINE_HINTS_MAX)
+		return;
+	row = &p->hint[p->hint_count++];
+	slice_copy(row->host, sizeof(row->host), slice_of(call->host));
+	slice_copy(row->provider, sizeof(row->provider), slice_of(call->provider));
+	log_warn("gate",
+		 "%s answers like %s but is not listed: its calls are metered unpriced; add "
+		 "--provider.host=%s=%s[,role=direct|gateway|self_hosted]",
+		 row->host, row->provider, row->host, row->provider);
+}
+
+static void on_done(void *user, const struct conn_id *conn, uint64_t started_ns,
+		    uint32_t index_in_record, struct call *call)
+{
+	struct pipeline *p = user;
+
+	fill_event_id(p, conn, started_ns, index_in_record, call);
+	call->started_at_us = ((int64_t)started_ns + p->wall_minus_mono_ns) / 1000;
+	attribution_fill(p->attribution, conn, call);
+	price_call(p->catalog, call);
+	if (call->usage.mismatch)
+		counter_add(COUNTER_USAGE_MISMATCH, 1);
+	note_unknown_role(p, call);
+	p->ops->call(p->user, call, catalog_knows_model(p->catalog, call->provider, call->model));
+}
+
+static void on_ignored(void *user, const char *provider, enum ignored_reason reason)
+{
+	struct pipeline *p = user;
+
+	p->ops->ignored(p->user, provider, reason);
+}
+
+static void on_judged(void *user, const struct conn_id *conn, enum judgement judgement,
+		      const char *host)
+{
+	struct pipeline *p = user;
+
+	log_debug("gate", "pid %u, %s: %s", conn->tgid, host,
+		  judgement == JUDGE_WATCH ? "answers like an LLM, watched" : "not LLM, muted");
+	p->ops->judge(p->user, conn->tgid, conn->ssl, judgement == JUDGE_WATCH);
+}
+
+static const struct exchange_ops exchange_ops = {
+	.done = on_done,
+	.ignored = on_ignored,
+	.judged = on_judged,
+};
+
+int pipeline_new(struct pipeline **out, const struct pipeline_opts *opts)
+{
+	struct pipeline *p = calloc(1, sizeof(*p));
+
+	if (!p)
+		return -ENOMEM;
+	p->ops = opts->ops;
+	p->user = opts->user;
+	p->wall_minus_mono_ns = opts->wall_minus_mono_ns;
+	p->env = (struct exchange_env){
+		.providers = opts->providers,
+		.ops = &exchange_ops,
+		.user = p,
+	};
+	memcpy(p->env.fingerprint_key, opts->fingerprint_key, sizeof(p->env.fingerprint_key));
+	read_line("/etc/machine-id", p->machine_id, sizeof(p->machine_id));
+	read_line("/proc/sys/kernel/random/boot_id", p->boot_id, sizeof(p->boot_id));
+	if (attribution_new(&p->attribution, opts->broker) < 0 ||
+	    conn_table_new(&p->conns, &p->env) < 0) {
+		pipeline_free(p);
+		return -ENOMEM;
+	}
+	p->providers = opts->providers;
+	p->catalog = opts->catalog;
+	*out = p;
+	return 0;
+}
+
+void pipeline_free(struct pipeline *p)
+{
+	if (!p)
+		return;
+	conn_table_free(p->conns);
+	attribution_free(p->attribution);
+	provider_table_free(p->providers);
+	catalog_free(p->catalog);
+	explicit_bzero(p->env.fingerprint_key, sizeof(p->env.fingerprint_key));
+	free(p);
+}
+
+/* ---- input ---------------------------------------------------------------------------------- */
+
+static void on_opened(void *user, const struct conn_open *open)
+{
+	struct pipeline *p = user;
+
+	attribution_open(p->attribution, open);
+	conn_table_open(p->conns, &open->conn, open->host, open->now_ns);
+}
+
+static void on_chunk(void *user, const struct chunk *chunk)
+{
+	struct pipeline *p = user;
+
+	conn_table_feed(p->conns, chunk);
+}
+
+static void on_may_end(void *user, const struct conn_id *conn, uint64_t now_ns)
+{
+	struct pipeline *p = user;
+
+	conn_table_may_end(p->conns, conn, now_ns);
+}
+
+static void on_verdict(void *user, const struct conn_verdict *verdict)
+{
+	struct pipeline *p = user;
+	struct blind_row *row = NULL;
+
+	if (verdict->verdict != TT_BLIND_HTTP2)
+		return;
+	for (size_t i = 0; i < p->blind_count && !row; i++) {
+		if (p->blind[i].pid == verdict->conn.tgid &&
+		    !strcmp(p->blind[i].host, verdict->host))
+			row = &p->blind[i];
+	}
+	if (!row) {
+		if (p->blind_count == PIPELINE_BLIND_MAX)
+			return;
+		row = &p->blind[p->blind_count++];
+		slice_copy(row->host, sizeof(row->host), slice_of(verdict->host));
+		slice_copy(row->comm, sizeof(row->comm), slice_of(verdict->comm));
+		row->pid = verdict->conn.tgid;
+		log_warn("gate", "%s (pid %u) speaks HTTP/2 to %s: seen, not metered yet",
+			 row->comm, row->pid, row->host);
+	}
+	row->count++;
+}
+
+const struct capture_ops pipeline_capture_ops = {
+	.opened = on_opened,
+	.chunk = on_chunk,
+	.may_end = on_may_end,
+	.verdict = on_verdict,
+};
+
+void pipeline_process_started(struct pipeline *p, uint32_t pid)
+{
+	attribution_prefetch(p->attribution, pid);
+}
+
+void pipeline_process_exited(struct pipeline *p, uint32_t pid, uint64_t now_ns)
+{
+	conn_table_process_exit(p->conns, pid, now_ns);
+	attribution_exit(p->attribution, pid, now_ns);
+}
+
+void pipeline_tick(struct pipeline *p, uint64_t now_ns)
+{
+	conn_table_tick(p->conns, now_ns);
+	attribution_tick(p->attribution, now_ns);
+}
+
+/* ---- tables --------------------------------------------------------------------------------- */
+
+void pipeline_set_wall_offset(struct pipeline *p, int64_t wall_minus_mono_ns)
+{
+	p->wall_minus_mono_ns = wall_minus_mono_ns;
+}
+
+void pipeline_set_catalog(struct pipeline *p, struct catalog *catalog)
+{
+	catalog_free(p->catalog);
+	p->catalog = catalog;
+}
+
+void pipeline_set_providers(struct pipeline *p, struct provider_table *providers)
+{
+	provider_table_free(p->providers);
+	p->providers = providers;
+	p->env.providers = providers;
+	p->hint_count = 0;
+}
+
+const struct catalog *pipeline_catalog(const struct pipeline *p)
+{
+	return p->catalog;
+}
+
+const struct provider_table *pipeline_providers(const struct pipeline *p)
+{
+	return p->providers;
+}
+
+/* ---- what it sees --------------------------------------------------------------------------- */
+
+void pipeline_status(const struct pipeline *p, struct cJSON *status)
+{
+	cJSON *blind = cJSON_AddArrayToObject(status, "blind");
+	cJSON *hints = cJSON_AddArrayToObject(status, "hints");
+	char line[CALL_HOST_MAX + 64];
+
+	for (size_t i = 0; i < p->blind_count; i++) {
+		cJSON *row = cJSON_CreateObject();
+
+		cJSON_AddStringToObject(row, "host", p->blind[i].host);
+		cJSON_AddStringToObject(row, "reason", "http2");
+		cJSON_AddNumberToObject(row, "pid", p->blind[i].pid);
+		cJSON_AddStringToObject(row, "comm", p->blind[i].comm);
+		cJSON_AddNumberToObject(row, "count", (double)p->blind[i].count);
+		cJSON_AddItemToArray(blind, row);
+	}
+	for (size_t i = 0; i < p->hint_count; i++) {
+		cJSON *row = cJSON_CreateObject();
+
+		snprintf(line, sizeof(line), "--provider.host=%s=%s", p->hint[i].host,
+			 p->hint[i].provider);
+		cJSON_AddStringToObject(row, "kind", "host_role_unknown");
+		cJSON_AddStringToObject(row, "host", p->hint[i].host);
+		cJSON_AddStringToObject(row, "line", line);
+		cJSON_AddItemToArray(hints, row);
+	}
+	cJSON_AddNumberToObject(status, "connections_open", (double)conn_table_count(p->conns));
+	cJSON_AddNumberToObject(status, "parser_memory_bytes", (double)conn_table_memory(p->conns));
+}

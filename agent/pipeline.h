@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The data path from chunk to priced call, wired once for the live agent and for replay: connection
+ * table -> exchange -> attribution -> price. It needs no kernel; its input is struct capture_ops.
+ */
+#ifndef TT_PIPELINE_H
+#define TT_PIPELINE_H
+
+#include "agent/attribution/attribution.h"
+#include "agent/capture/chunk.h"
+#include "agent/exchange/exchange.h"
+#include "agent/providers/provider.h"
+#include "pricing/catalog.h"
+
+struct cJSON;
+struct pipeline;
+
+#define PIPELINE_BLIND_MAX 256 /* (host, process) pairs listed as blind */
+#define PIPELINE_HINTS_MAX 64  /* hosts whose role is unknown */
+
+struct pipeline_ops {
+	/* A finished, attributed and priced call. Borrowed. */
+	void (*call)(void *user, const struct call *call, bool model_known);
+	void (*ignored)(void *user, const char *provider, enum ignored_reason reason);
+	/* A candidate connection was judged; the gate must learn of it. */
+	void (*judge)(void *user, uint32_t tgid, uint64_t ssl, bool watch);
+};
+
+struct pipeline_opts {
+	const struct pipeline_ops *ops;
+	void *user;
+	struct broker *broker;		  /* for attribution; NULL when replaying */
+	struct provider_table *providers; /* taken */
+	struct catalog *catalog;	  /* taken */
+	uint8_t fingerprint_key[32];
+	int64_t wall_minus_mono_ns;
+};
+
+/* Returns 0 or -ENOMEM. providers and catalog are taken only on success. */
+int pipeline_new(struct pipeline **out, const struct pipeline_opts *opts) TT_MUST_CHECK;
+/* Open calls end as they stand and are delivered first. */
+void pipeline_free(struct pipeline *p);
+
+extern const struct capture_ops pipeline_capture_ops; /* user = struct pipeline */
+
+void pipeline_process_started(struct pipeline *p, uint32_t pid);
+void pipeline_process_exited(struct pipeline *p, uint32_t pid, uint64_t now_ns);
+void pipeline_tick(struct pipeline *p, uint64_t now_ns);
+void pipeline_set_wall_offset(struct pipeline *p, int64_t wall_minus_mono_ns);
+
+/* Swaps tables; the old ones are freed. Ownership passes. */
+void pipeline_set_catalog(struct pipeline *p, struct catalog *catalog);
+void pipeline_set_providers(struct pipeline *p, struct provider_table *providers);
+const struct catalog *pipeline_catalog(const struct pipeline *p);
+const struct provider_table *pipeline_providers(const struct pipeline *p);
+
+/* Adds "blind", "hints" and table sizes to status (agent/status.h). */
+void pipeline_status(const struct pipeline *p, struct cJSON *status);
+
+#endif
