@@ -24,8 +24,7 @@
 #include "exporter/http.h"
 #include "exporter/ledger.h"
 
-#define DRAIN_PERIOD_NS (50 * NSEC_PER_MSEC) /* small calls carry no forced wake-up */
-#define TICK_NS		NSEC_PER_SEC
+#define TICK_NS NSEC_PER_SEC
 
 struct agent {
 	const struct config *config;
@@ -41,7 +40,6 @@ struct agent {
 	struct http_server *http;
 	int signal_fd;
 	int timer_fd;
-	uint64_t last_tick_ns;
 	int64_t started_us;
 	bool ready;
 };
@@ -289,7 +287,7 @@ static void reload(struct agent *a)
 	} else {
 		log_set_level(config.log_level);
 		pipeline_set_catalog(a->pipeline, catalog);
-		pipeline_set_providers(a->pipeline, TAKE_PTR(providers));
+		pipeline_set_hosts(a->pipeline, providers);
 		fill_host_gate(a, &config);
 		counter_add(COUNTER_CONFIG_RELOADS, 1);
 		log_info("reload", "hosts, prices and log level are reloaded; storage, address and "
@@ -341,10 +339,6 @@ static void on_timer(void *user)
 	uint64_t now_ns = clock_mono_ns();
 
 	timer_drain(a->timer_fd);
-	capture_drain(a->capture);
-	if (now_ns - a->last_tick_ns < TICK_NS)
-		return;
-	a->last_tick_ns = now_ns;
 	pipeline_set_wall_offset(a->pipeline, clock_wall_minus_mono_ns());
 	discovery_tick(a->discovery, now_ns);
 	pipeline_tick(a->pipeline, now_ns);
@@ -557,7 +551,7 @@ int agent_run(const struct config *config, int argc, char **argv)
 	protect_memory();
 	log_set_level(config->log_level);
 	a.signal_fd = open_signals();
-	a.timer_fd = timer_open(DRAIN_PERIOD_NS);
+	a.timer_fd = timer_open(TICK_NS);
 	code = a.signal_fd < 0 || a.timer_fd < 0
 		       ? cli_fail(EXIT_FAILED, "run", "no signalfd or timerfd: %s", strerror(errno))
 		       : start(&a);

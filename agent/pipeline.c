@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "agent/base/counters.h"
 #include "agent/base/log.h"
 #include "agent/stream/conn.h"
 #include "bpf/events.h"
@@ -110,8 +109,6 @@ static void on_done(void *user, const struct conn_id *conn, uint64_t started_ns,
 	call->started_at_us = ((int64_t)started_ns + p->wall_minus_mono_ns) / 1000;
 	attribution_fill(p->attribution, conn, call);
 	price_call(p->catalog, call);
-	if (call->usage.mismatch)
-		counter_add(COUNTER_USAGE_MISMATCH, 1);
 	note_unknown_role(p, call);
 	p->ops->call(p->user, call, catalog_knows_model(p->catalog, call->provider, call->model));
 }
@@ -265,11 +262,9 @@ void pipeline_set_catalog(struct pipeline *p, struct catalog *catalog)
 	p->catalog = catalog;
 }
 
-void pipeline_set_providers(struct pipeline *p, struct provider_table *providers)
+void pipeline_set_hosts(struct pipeline *p, const struct provider_table *from)
 {
-	provider_table_free(p->providers);
-	p->providers = providers;
-	p->env.providers = providers;
+	provider_table_take_hosts(p->providers, from);
 	p->hint_count = 0;
 }
 

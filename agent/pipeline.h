@@ -48,9 +48,10 @@ void pipeline_process_exited(struct pipeline *p, uint32_t pid, uint64_t now_ns);
 void pipeline_tick(struct pipeline *p, uint64_t now_ns);
 void pipeline_set_wall_offset(struct pipeline *p, int64_t wall_minus_mono_ns);
 
-/* Swaps tables; the old ones are freed. Ownership passes. */
+/* The old catalogue is freed, the new one taken. */
 void pipeline_set_catalog(struct pipeline *p, struct catalog *catalog);
-void pipeline_set_providers(struct pipeline *p, struct provider_table *providers);
+/* The configured hosts of `from` replace today's; `from` stays the caller's. */
+void pipeline_set_hosts(struct pipeline *p, const struct provider_table *from);
 const struct catalog *pipeline_catalog(const struct pipeline *p);
 const struct provider_table *pipeline_providers(const struct pipeline *p);
 

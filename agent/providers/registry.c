@@ -384,6 +384,12 @@ static int add_dialect(struct provider_table *t, const struct dialect *dialect)
 	return 0;
 }
 
+void provider_table_take_hosts(struct provider_table *t, const struct provider_table *from)
+{
+	memcpy(t->host, from->host, sizeof(t->host));
+	t->host_count = from->host_count;
+}
+
 int provider_table_new(struct provider_table **out)
 {
 	struct provider_table *t = calloc(1, sizeof(*t));
