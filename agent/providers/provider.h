@@ -56,6 +56,12 @@ void provider_table_free(struct provider_table *t);
 int provider_table_add_host(struct provider_table *t, const char *spec, char *err,
 			    size_t err_size) TT_MUST_CHECK;
 
+/*
+ * t's configured hosts become those of `from`. What exchanges hold of t (dialects, their compiled
+ * paths) stays valid: a reload changes hosts only.
+ */
+void provider_table_take_hosts(struct provider_table *t, const struct provider_table *from);
+
 /* host may carry a port. Configured before built in, with a port before without, then longest. */
 struct provider_host provider_table_host(const struct provider_table *t, struct slice host);
 
