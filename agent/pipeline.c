@@ -178,6 +178,11 @@ void pipeline_free(struct pipeline *p)
 
 /* ---- input ---------------------------------------------------------------------------------- */
 
+static void on_clock(void *user, int64_t wall_minus_mono_ns)
+{
+	pipeline_set_wall_offset(user, wall_minus_mono_ns);
+}
+
 static void on_opened(void *user, const struct conn_open *open)
 {
 	struct pipeline *p = user;
@@ -226,6 +231,7 @@ static void on_verdict(void *user, const struct conn_verdict *verdict)
 }
 
 const struct capture_ops pipeline_capture_ops = {
+	.clock = on_clock,
 	.opened = on_opened,
 	.chunk = on_chunk,
 	.may_end = on_may_end,

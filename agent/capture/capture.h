@@ -29,14 +29,12 @@ int capture_fd(const struct capture *c);
 #define CAPTURE_DRAIN_MAX 4096
 bool capture_drain(struct capture *c);
 
-/* Where a recording's clocks stood: to turn monotonic stamps into wall time. */
-struct recording_info {
-	int64_t wall_minus_mono_ns;
-};
-
-/* Reads a recording and delivers every record. Returns 0 or -errno with one line in err. */
-int recording_replay(const char *path, const struct capture_ops *ops, void *user,
-		     struct recording_info *info, char *err, size_t err_size) TT_MUST_CHECK;
+/*
+ * Reads a recording: tells its clock, then delivers every record. Returns 0 or -errno with one line
+ * in err.
+ */
+int recording_replay(const char *path, const struct capture_ops *ops, void *user, char *err,
+		     size_t err_size) TT_MUST_CHECK;
 
 /*
  * Writes a recording, of the ring's own records or of synthetic ones. A write error is kept and

@@ -53,6 +53,8 @@ struct conn_verdict {
 
 /* Where capture delivers. All calls come on the agent's loop thread, in ring order. */
 struct capture_ops {
+	/* A recording begins: what to add to its stamps for wall time. May be NULL. */
+	void (*clock)(void *user, int64_t wall_minus_mono_ns);
 	void (*opened)(void *user, const struct conn_open *open);
 	void (*chunk)(void *user, const struct chunk *chunk);
 	void (*may_end)(void *user, const struct conn_id *conn, uint64_t now_ns);

@@ -22,15 +22,13 @@ static void fclosep(FILE **f)
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
-static int read_head(FILE *f, struct recording_info *info)
+static int read_head(FILE *f, int64_t *wall_minus_mono_ns)
 {
 	char magic[MAGIC_LEN];
-	int64_t wall_minus_mono_ns;
 
 	if (fread(magic, sizeof(magic), 1, f) != 1 || memcmp(magic, RECORDING_MAGIC, MAGIC_LEN) ||
-	    fread(&wall_minus_mono_ns, sizeof(wall_minus_mono_ns), 1, f) != 1)
+	    fread(wall_minus_mono_ns, sizeof(*wall_minus_mono_ns), 1, f) != 1)
 		return -EINVAL;
-	info->wall_minus_mono_ns = wall_minus_mono_ns;
 	return 0;
 }
 
@@ -47,9 +45,10 @@ static int replay_record(FILE *f, void *buffer, const struct capture_ops *ops, v
 	return capture_dispatch(ops, user, buffer, size) ? 1 : -EINVAL;
 }
 
-int recording_replay(const char *path, const struct capture_ops *ops, void *user,
-		     struct recording_info *info, char *err, size_t err_size)
+int recording_replay(const char *path, const struct capture_ops *ops, void *user, char *err,
+		     size_t err_size)
 {
+	int64_t wall_minus_mono_ns;
 	_cleanup_(fclosep) FILE *f = fopen(path, "re");
 	_cleanup_(freep) void *buffer = malloc(RECORD_MAX);
 	size_t records = 0;
@@ -60,12 +59,14 @@ int recording_replay(const char *path, const struct capture_ops *ops, void *user
 		snprintf(err, err_size, "%s: %s", path, strerror(-rc));
 		return rc;
 	}
-	rc = read_head(f, info);
+	rc = read_head(f, &wall_minus_mono_ns);
 	if (rc) {
 		snprintf(err, err_size, "%s: not a recording (no %.*s line)", path,
 			 (int)MAGIC_LEN - 1, RECORDING_MAGIC);
 		return rc;
 	}
+	if (ops->clock)
+		ops->clock(user, wall_minus_mono_ns);
 	while ((rc = replay_record(f, buffer, ops, user)) > 0)
 		records++;
 	if (rc < 0)

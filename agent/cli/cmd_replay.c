@@ -69,12 +69,6 @@ static int open_pipeline(struct pipeline **out, const struct config *config, str
 	return rc;
 }
 
-/* The recording's stamps become wall time before its first record is delivered. */
-static void on_info(void *user, const struct recording_info *info)
-{
-	pipeline_set_wall_offset(user, info->wall_minus_mono_ns);
-}
-
 static int replay_into(const char *file, const char *dir, const struct config *config)
 {
 	struct replay replay = {0};
@@ -88,8 +82,7 @@ static int replay_into(const char *file, const char *dir, const struct config *c
 		code = cli_fail(EXIT_STORAGE, "replay", "%s", err);
 	else if (open_pipeline(&pipeline, config, &replay, key, err, sizeof(err)) < 0)
 		code = cli_fail(EXIT_CONFIG, "replay", "%s", err);
-	else if (recording_replay(file, &pipeline_capture_ops, pipeline, on_info, err,
-				  sizeof(err)) < 0)
+	else if (recording_replay(file, &pipeline_capture_ops, pipeline, err, sizeof(err)) < 0)
 		code = cli_fail(EXIT_FAILED, "replay", "%s", err);
 	pipeline_free(pipeline);
 	ledger_close(replay.ledger);

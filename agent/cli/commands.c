@@ -6,12 +6,14 @@
 
 /* Adding a subcommand is adding its file and its row here. */
 const struct command commands[] = {
+	{"run", cmd_run, "meter this host in the foreground"},
 	{"top", cmd_top, "calls, tokens and dollars, live"},
 	{"events", cmd_events, "every recorded call, oldest first"},
 	{"spend", cmd_spend, "who spent what, grouped by any recorded fact"},
 	{"doctor", cmd_doctor, "what this kernel can do, what is read, what is not and why"},
 	{"exec", cmd_exec, "run a command and print what it and its children cost"},
 	{"prices", cmd_prices, "the price table: look, check, compare, add, import"},
+	{"replay", cmd_replay, "a recording through the same path as live traffic"},
 	{"demo", cmd_demo, "meter local clients against a provider that keeps its own books"},
 	{"check", cmd_check, "check config: the values in force and where each comes from"},
 	{NULL, NULL, NULL},
