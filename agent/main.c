@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/cli/cli.h"
+#include "agent/config/config.h"
 
 #include <stdio.h>
 
@@ -17,9 +18,26 @@ static int help(void)
 	       "  sudo tolltap run          meter this host (Ctrl-C stops and detaches)\n"
 	       "  tolltap top               watch calls, tokens and dollars live\n"
 	       "  tolltap spend --by=model  who spent what\n"
+	       "  tolltap exec -- CMD       what one command and its children cost\n"
 	       "  tolltap doctor            what this kernel can do, what is read, what is not and "
-	       "why\n");
+	       "why\n"
+	       "  tolltap demo              see it work against a local provider\n");
 	return EXIT_OK;
+}
+
+#define COMMANDS_MAX 32
+
+static int unknown_command(const char *name)
+{
+	const char *names[COMMANDS_MAX + 1] = {NULL};
+	const char *near;
+
+	for (size_t i = 0; commands[i].name && i < COMMANDS_MAX; i++)
+		names[i] = commands[i].name;
+	near = closest_name(name, names);
+	fprintf(stderr, "tolltap: unknown command '%s'%s%s%s; see tolltap --help\n", name,
+		near ? ", did you mean '" : "", near ? near : "", near ? "'" : "");
+	return EXIT_USAGE;
 }
 
 int main(int argc, char **argv)
@@ -34,6 +52,5 @@ int main(int argc, char **argv)
 		if (!strcmp(c->name, name))
 			return c->run(argc - 1, argv + 1);
 	}
-	fprintf(stderr, "tolltap: unknown command '%s'; see tolltap --help\n", name);
-	return EXIT_USAGE;
+	return unknown_command(name);
 }

@@ -73,6 +73,9 @@ void config_print_markdown(void);
  */
 const char *config_closest(const char *name, const char *const *extra);
 
+/* The name of a NULL-ended list nearest to a mistyped one, or NULL. */
+const char *closest_name(const char *name, const char *const *names);
+
 /*
  * Finds a data file: in the source tree beside build/, else under PREFIX/share/tolltap relative to
  * this executable, else under the compiled share directory. Returns 0 and a path to free, or

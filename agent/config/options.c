@@ -345,6 +345,22 @@ static void consider(const char *name, const char *candidate, const char **best,
 	}
 }
 
+/* A name is near when at most so many edits lead to it. */
+static size_t near_enough(const char *name)
+{
+	return 2 + strlen(name) / 3;
+}
+
+const char *closest_name(const char *name, const char *const *names)
+{
+	const char *best = NULL;
+	size_t best_cost = near_enough(name);
+
+	for (; *names; names++)
+		consider(name, *names, &best, &best_cost);
+	return best;
+}
+
 const char *config_closest(const char *name, const char *const *extra)
 {
 	const char *best = NULL;
@@ -353,7 +369,7 @@ const char *config_closest(const char *name, const char *const *extra)
 
 	name += strspn(name, "-");
 	snprintf(bare, sizeof(bare), "%.*s", (int)strcspn(name, "="), name);
-	best_cost = 2 + strlen(bare) / 3;
+	best_cost = near_enough(bare);
 	for (size_t i = 0; i < option_count; i++)
 		consider(bare, options[i].name, &best, &best_cost);
 	for (; extra && *extra; extra++)
