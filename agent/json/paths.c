@@ -72,7 +72,7 @@ static bool add_path(struct json_paths *paths, const char *p, size_t index)
 		if (strcmp(p, "**") == 0)
 			return claim(&paths->node[node].deep, index);
 		len = strcspn(p, ".[{#");
-		if (len == 0 || len >= JSON_KEY_MAX)
+		if (len == 0 || len >= JSON_KEY_MAX || memchr(p, '*', len))
 			return false;
 		node = descend(paths, node, (struct slice){p, len});
 		p += len;
