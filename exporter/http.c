@@ -9,6 +9,7 @@
 #include <limits.h>
 #include <microhttpd.h>
 #include <netdb.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -237,14 +238,30 @@ static int listen_one(const struct addrinfo *info)
 	_cleanup_(closep) int fd =
 		socket(info->ai_family, info->ai_socktype | SOCK_CLOEXEC | SOCK_NONBLOCK,
 		       info->ai_protocol);
-	int on = 1;
+	int on = 1, off = 0;
 
 	if (fd < 0)
 		return -errno;
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	if (info->ai_family == AF_INET6)
+		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
 	if (bind(fd, info->ai_addr, info->ai_addrlen) < 0 || listen(fd, CONNECTIONS_MAX) < 0)
 		return -errno;
 	return TAKE_FD(fd);
+}
+
+/* Without a host the IPv6 wildcard comes first: it takes IPv4 too. */
+static int listen_any(const struct addrinfo *found, bool wildcard)
+{
+	int fd = -EADDRNOTAVAIL;
+
+	for (const struct addrinfo *i = found; wildcard && i && fd < 0; i = i->ai_next) {
+		if (i->ai_family == AF_INET6)
+			fd = listen_one(i);
+	}
+	for (const struct addrinfo *i = found; i && fd < 0; i = i->ai_next)
+		fd = listen_one(i);
+	return fd;
 }
 
 static int listen_failed(int code, const char *address, char *err, size_t err_size)
@@ -262,14 +279,13 @@ static int listen_on(const char *address, char *err, size_t err_size)
 	struct addrinfo *found = NULL;
 	char host[256];
 	const char *port;
-	int fd = -EADDRNOTAVAIL;
+	int fd;
 
 	if (split_address(address, host, sizeof(host), &port) || strtol(port, NULL, 10) > 65535)
 		return bad_address(address, err, err_size);
 	if (getaddrinfo(*host ? host : NULL, port, &hints, &found))
 		return listen_failed(-EADDRNOTAVAIL, address, err, err_size);
-	for (const struct addrinfo *i = found; i && fd < 0; i = i->ai_next)
-		fd = listen_one(i);
+	fd = listen_any(found, !*host);
 	freeaddrinfo(found);
 	return fd < 0 ? listen_failed(fd, address, err, err_size) : fd;
 }

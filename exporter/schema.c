@@ -323,10 +323,10 @@ static void pack_text(struct text *out, struct slice s)
 	text_append(out, s.ptr, s.len);
 }
 
-/* An object whose values are numbers, booleans, null or such objects: text could be content. */
+/* Numbers, booleans, null, and objects and lists of these: text could be content. */
 static bool holds_no_text(const cJSON *item)
 {
-	if (cJSON_IsString(item) || cJSON_IsArray(item) || cJSON_IsRaw(item))
+	if (cJSON_IsString(item) || cJSON_IsRaw(item))
 		return false;
 	for (const cJSON *child = item->child; child; child = child->next) {
 		if (!holds_no_text(child))

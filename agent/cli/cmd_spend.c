@@ -269,7 +269,8 @@ static int print_rows(struct spend_print *p, const struct spend *rows, size_t co
 	if (output_new(&o, stdout, p->form, p->heads, p->head_count))
 		return cli_fail(EXIT_FAILED, "spend", "no memory");
 	for (size_t i = 0; i < count; i++) {
-		print_spend(p, o, &rows[i], false);
+		if (p->key_count) /* without facts the total is the only row */
+			print_spend(p, o, &rows[i], false);
 		spend_add(&total, &rows[i]);
 	}
 	print_spend(p, o, &total, true);

@@ -322,6 +322,9 @@ static void test_spend_command(void **state)
 	assert_non_null(strstr(printed, "\nTOTAL"));
 	assert_int_equal(run(cmd_spend, "spend", " --since=2099-01-01 --output=json"), EXIT_OK);
 	assert_int_equal(strncmp(printed, "{\"model\":null,\"calls\":0,", 24), 0);
+	assert_int_equal(run(cmd_spend, "spend", " --by= --output=json"), EXIT_OK);
+	assert_int_equal(strncmp(printed, "{\"calls\":3,", 11), 0);
+	assert_int_equal(strchr(printed, '\n') - printed, strlen(printed) - 1);
 	assert_int_equal(run(cmd_spend, "spend", " --by=colour"), EXIT_USAGE);
 	assert_int_equal(run(cmd_spend, "spend", " --nonsense"), EXIT_USAGE);
 }

@@ -196,12 +196,24 @@ static void test_refused_addresses(void **state)
 	http_server_free(second);
 }
 
+/* ":PORT" is every address: the IPv4 client of the other tests reaches it. */
+static void test_wildcard(void **state)
+{
+	struct http_server *loopback = server;
+
+	(void)state;
+	assert_int_equal(http_server_new(&server, ":0", &env, err, sizeof(err)), 0);
+	expect_answer(GET("/healthz", ""), "200", "text/plain; charset=utf-8", "ok\n");
+	http_server_free(server);
+	server = loopback;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_resources),	  cmocka_unit_test(test_metrics),
 		cmocka_unit_test(test_methods),		  cmocka_unit_test(test_bad_clients),
-		cmocka_unit_test(test_refused_addresses),
+		cmocka_unit_test(test_refused_addresses), cmocka_unit_test(test_wildcard),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
