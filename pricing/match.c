@@ -11,9 +11,12 @@
 static bool name_key(char key[NAME_KEY_MAX], enum name_rule rule, const char *provider,
 		     struct slice name)
 {
-	int n = snprintf(key, NAME_KEY_MAX, "%c%s/%.*s", rule, provider, SLICE_FMT(name));
+	int n;
 
-	if (n < 0 || n >= NAME_KEY_MAX || name.len == 0)
+	if (!name.ptr || name.len == 0)
+		return false;
+	n = snprintf(key, NAME_KEY_MAX, "%c%s/%.*s", rule, provider, SLICE_FMT(name));
+	if (n < 0 || n >= NAME_KEY_MAX)
 		return false;
 	for (char *p = key + 1; *p; p++)
 		*p = (char)tolower((unsigned char)*p);

@@ -6,6 +6,8 @@
 #ifndef TT_PRICING_TABLE_H
 #define TT_PRICING_TABLE_H
 
+/* The default hash of uthash falls through its cases, which clang warns of. */
+#define HASH_FUNCTION(key, len, hash) HASH_FNV(key, len, hash)
 #include <uthash.h>
 
 #include "pricing/catalog.h"
