@@ -193,7 +193,8 @@ static enum MHD_Result handle(void *user, struct MHD_Connection *connection, con
 }
 
 /* A peer's broken request is its own affair: the library's messages are for debugging. */
-static void library_log(void *user, const char *fmt, va_list args)
+__attribute__((format(printf, 2, 0))) static void library_log(void *user, const char *fmt,
+							      va_list args)
 {
 	char line[256];
 
