@@ -224,19 +224,26 @@ int price_read_prices(struct reader *r, const cJSON *json, struct price_set *out
 	return 0;
 }
 
+/* The one JSON number of a price file; through its text, so that 1.5 is refused, not cut. */
+static bool read_threshold(const cJSON *json, int64_t *out)
+{
+	char *text = cJSON_IsNumber(json) ? cJSON_PrintUnformatted(json) : NULL;
+	bool whole = text && decimal_parse(slice_of(text), 0, out) && *out > 0;
+
+	cJSON_free(text);
+	return whole;
+}
+
 static int read_context(struct reader *r, const cJSON *json, struct sheet *sheet)
 {
 	static const char *const keys[] = {"tokens", "inclusive", "prices", NULL};
 	struct context_tier *tier = &sheet->above[sheet->above_count];
-	const cJSON *tokens = cJSON_GetObjectItemCaseSensitive(json, "tokens");
 	int rc = price_read_keys(r, json, keys);
 
 	if (rc)
 		return rc;
-	if (!cJSON_IsNumber(tokens) || tokens->valuedouble < 1 || tokens->valuedouble > 1e12 ||
-	    tokens->valuedouble != (double)(int64_t)tokens->valuedouble)
+	if (!read_threshold(cJSON_GetObjectItemCaseSensitive(json, "tokens"), &tier->tokens))
 		return price_error(r, "\"tokens\" of a context tier must be a whole number");
-	tier->tokens = (int64_t)tokens->valuedouble;
 	tier->inclusive = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "inclusive"));
 	if (sheet->above_count && tier[-1].tokens >= tier->tokens)
 		return price_error(r, "context tiers must rise");

@@ -62,6 +62,10 @@ static const struct bad_file bad_files[] = {
 	 "periods 0 and 1 overlap"},
 	{MODEL("\"periods\":[{\"prices\":{},\"above\":[{\"tokens\":1.5,\"prices\":{}}]}]"),
 	 "must be a whole number"},
+	{MODEL("\"periods\":[{\"prices\":{},\"above\":[{\"tokens\":0,\"prices\":{}}]}]"),
+	 "must be a whole number"},
+	{MODEL("\"periods\":[{\"prices\":{},\"above\":[{\"tokens\":1e30,\"prices\":{}}]}]"),
+	 "must be a whole number"},
 	{MODEL("\"periods\":[{\"prices\":{},\"above\":[{\"tokens\":2,\"prices\":{}},"
 	       "{\"tokens\":2,\"prices\":{}}]}]"),
 	 "context tiers must rise"},
