@@ -41,11 +41,13 @@ static bool conn_valid(const struct tt_rec_conn *rec, size_t size)
 
 static bool data_valid(const struct tt_rec_data *rec, size_t size)
 {
-	bool cut = rec->flags & (TT_F_CUT | TT_F_COPY_FAILED);
+	bool cut;
 
-	return size >= sizeof(*rec) && rec->len <= size - sizeof(*rec) &&
-	       rec->len <= TT_PIECE_MAX && rec->dir < TT_DIRS && rec->want > 0 &&
-	       (cut ? rec->len <= rec->want : rec->len == rec->want) &&
+	if (size < sizeof(*rec))
+		return false;
+	cut = rec->flags & (TT_F_CUT | TT_F_COPY_FAILED);
+	return rec->len <= size - sizeof(*rec) && rec->len <= TT_PIECE_MAX && rec->dir < TT_DIRS &&
+	       rec->want > 0 && (cut ? rec->len <= rec->want : rec->len == rec->want) &&
 	       rec->want <= rec->call_len && rec->offset <= UINT64_MAX - rec->want;
 }
 

@@ -91,9 +91,13 @@ static bool is_lower_hex(struct slice s)
 static void set_trace(struct call *call, const struct http_head *head)
 {
 	struct slice value = http_head_get(head, "traceparent");
-	struct slice trace = {value.ptr + 3, 32}, span = {value.ptr + 36, 16};
+	struct slice trace, span;
 
-	if (value.len < 55 || value.ptr[2] != '-' || value.ptr[35] != '-' || value.ptr[52] != '-' ||
+	if (value.len < 55)
+		return;
+	trace = (struct slice){value.ptr + 3, 32};
+	span = (struct slice){value.ptr + 36, 16};
+	if (value.ptr[2] != '-' || value.ptr[35] != '-' || value.ptr[52] != '-' ||
 	    !is_lower_hex(trace) || !is_lower_hex(span))
 		return;
 	slice_copy(call->trace_id, sizeof(call->trace_id), trace);

@@ -30,7 +30,11 @@ static void on_judged(void *user, const struct conn_id *conn, enum judgement jud
 	must_hold(conn->tgid == 1 && judgement <= JUDGE_MUTE && host);
 }
 
-static const struct exchange_ops ops = {on_done, on_ignored, on_judged};
+static const struct exchange_ops ops = {
+	.done = on_done,
+	.ignored = on_ignored,
+	.judged = on_judged,
+};
 
 /* A step: one byte of what, one of length, then so many bytes of data. */
 enum { STEP_DIR = 1, STEP_CONN = 2, STEP_GAP = 4, STEP_END = 8, STEP_CANDIDATE = 16 };

@@ -67,7 +67,13 @@ static void on_end(void *user, enum message_end how)
 	trace_event(&r->trace, 'e', how);
 }
 
-static const struct http1_ops ops = {on_start, on_head, on_body, on_gap, on_end};
+static const struct http1_ops ops = {
+	.start = on_start,
+	.head = on_head,
+	.body = on_body,
+	.body_gap = on_gap,
+	.end = on_end,
+};
 
 static void run(struct run *r, uint8_t mode, struct cutter cutter)
 {

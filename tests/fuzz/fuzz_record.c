@@ -63,7 +63,12 @@ static void on_verdict(void *user, const struct conn_verdict *verdict)
 	must_end_within(b, verdict->host);
 }
 
-static const struct capture_ops ops = {on_open, on_chunk, on_may_end, on_verdict};
+static const struct capture_ops ops = {
+	.opened = on_open,
+	.chunk = on_chunk,
+	.may_end = on_may_end,
+	.verdict = on_verdict,
+};
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

@@ -37,7 +37,7 @@ static void on_end(void *user)
 	trace_event(&r->trace, 'e', r->bytes);
 }
 
-static const struct sse_ops ops = {on_begin, on_data, on_end};
+static const struct sse_ops ops = {.begin = on_begin, .data = on_data, .end = on_end};
 
 static struct run run(struct cutter cutter)
 {
