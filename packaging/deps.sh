@@ -41,6 +41,8 @@ demo may python3-aiohttp py:aiohttp a client
 check must libcmocka-dev pc:cmocka unit tests
 check must libssl-dev pc:libssl test programs that speak TLS
 check must clang-format cmd:clang-format the style check
+check may mmdebstrap cmd:mmdebstrap a system to install into
+check may systemd-container cmd:systemd-nspawn boots it
 check may python3-brotli py:brotli a provider that answers in br
 '
 
