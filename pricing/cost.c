@@ -200,19 +200,22 @@ static const struct service_tier *tier_find(const struct period *period, const c
 	return NULL;
 }
 
-static const char *selector_value(const struct call *call, enum multiplier_by by)
+static bool multiplier_applies(const struct multiplier *m, const struct call *call,
+			       const char *tier)
 {
-	switch (by) {
+	if (m->not_with[0] && !strcmp(m->not_with, tier))
+		return false;
+	switch (m->by) {
 	case BY_INFERENCE_GEO:
-		return call->inference_geo;
+		return !strcasecmp(call->inference_geo, m->value);
 	case BY_SPEED:
-		return call->speed;
+		return !strcasecmp(call->speed, m->value);
 	case BY_HOST:
-		return call->host;
+		return host_is(call->host, m->value);
 	case MULTIPLIER_BYS:
 		break;
 	}
-	return "";
+	return false;
 }
 
 static void id_append(char *id, size_t size, const char *text)
@@ -228,8 +231,7 @@ static bool apply_multipliers(const struct period *period, const struct call *ca
 	for (uint32_t i = 0; i < period->multiplier_count; i++) {
 		const struct multiplier *m = &period->multipliers[i];
 
-		if (strcasecmp(selector_value(call, m->by), m->value) != 0 ||
-		    (m->not_with[0] && !strcmp(m->not_with, tier)))
+		if (!multiplier_applies(m, call, tier))
 			continue;
 		if (!factor_times(factor, m->factor))
 			return false;

@@ -149,6 +149,13 @@ const char *catalog_model_id(const struct catalog *c, const char *provider, cons
 	return found ? found->id : NULL;
 }
 
+bool host_is(const char *host, const char *wanted)
+{
+	size_t n = strlen(wanted);
+
+	return strncasecmp(host, wanted, n) == 0 && (host[n] == '\0' || host[n] == ':');
+}
+
 bool period_holds(const struct period *p, int64_t when_us)
 {
 	int64_t minute = when_us / 60000000;

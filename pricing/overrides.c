@@ -250,7 +250,7 @@ static bool selected(const struct override *o, enum override_selector s, const s
 	case SELECT_MODEL:
 		return model_selected(o, call, model);
 	case SELECT_HOST:
-		return !strcasecmp(o->value[s], call->host);
+		return host_is(call->host, o->value[s]);
 	case SELECT_ACCOUNT:
 		return !strcmp(o->value[s], tag_value(call, "account"));
 	case SELECT_PROJECT:

@@ -195,6 +195,9 @@ int lint_models(struct reader *r, const struct catalog *c);
 int lint_price(struct reader *r, enum price_kind kind, int64_t pusd);
 bool periods_overlap(const struct period *a, const struct period *b);
 
+/* Is the host of a call (with or without a port) this one? ASCII case is ignored. */
+bool host_is(const char *host, const char *wanted);
+
 /* The whole file, ended by 0, bounded. */
 int price_slurp(struct reader *r, char **out, size_t *len);
 

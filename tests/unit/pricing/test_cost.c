@@ -160,6 +160,10 @@ static const struct vector vectors[] = {
 	{"European processing", "openai", "gpt-5.6-luna", .host = "eu.api.openai.com",
 	 .tokens = {IN = 1000, OUT = 100}, .pusd = 352 * M,	/* 320M x 1.1 */
 	 .id = "openai/gpt-5.6-luna@2026-07-30+eu.api.openai.com"},
+	{"a port is not part of the name", "openai", "gpt-5.6-luna", .host = "US.api.openai.com:443",
+	 .tokens = {IN = 1000, OUT = 100}, .pusd = 352 * M},
+	{"nor is a longer name", "openai", "gpt-5.6-luna", .host = "eu.api.openai.com.evil.example",
+	 .tokens = {IN = 1000, OUT = 100}, .pusd = 320 * M},
 	{"the plain host has no uplift", "openai", "gpt-5.6-luna", .host = "api.openai.com",
 	 .tokens = {IN = 1000, OUT = 100}, .pusd = 320 * M},
 	{"flex with its own cached price", "openai", "gpt-5.4", .tier = "flex",
