@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <linux/perf_event.h>
 #include <poll.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -155,7 +156,7 @@ static uint64_t now_ns(void)
 	return (uint64_t)ts.tv_sec * NSEC_PER_SEC + (uint64_t)ts.tv_nsec;
 }
 
-/* A child that maps a library when told to by the pipe, and ends when the pipe closes. */
+/* A child that maps a library when told to by the pipe, and ends with the test. */
 struct child {
 	pid_t pid;
 	int tell, hear;
@@ -199,6 +200,8 @@ static void child_end(struct child *child)
 {
 	close(child->tell);
 	close(child->hear);
+	/* A later child holds this one's pipe open too, so that closing it is not enough. */
+	kill(child->pid, SIGTERM);
 	assert_int_equal(waitpid(child->pid, NULL, 0), child->pid);
 }
 
@@ -403,6 +406,67 @@ static void events_find_a_new_library_at_once(void **state)
 	discovery_free(d);
 }
 
+static bool run(const char *command)
+{
+	return system(command) == 0;
+}
+
+/* Two mounts over one lower directory, as two containers of one image have. */
+static bool mount_two_overlays(const char *dir)
+{
+	char command[1024];
+
+	snprintf(command, sizeof(command),
+		 "cd %s && mkdir lower top a b && mount -t tmpfs t top && "
+		 "mkdir top/ua top/wa top/ub top/wb && cp " LIBSSL " lower/libssl.so.3 && "
+		 "mount -t overlay o -o lowerdir=lower,upperdir=top/ua,workdir=top/wa a && "
+		 "mount -t overlay o -o lowerdir=lower,upperdir=top/ub,workdir=top/wb b",
+		 dir);
+	return run(command);
+}
+
+static void one_layer_in_two_containers_is_attached_once(void **state)
+{
+	char dir[] = "/tmp/tolltap-test-XXXXXX", path[2][64], command[256];
+	struct broker b = {0};
+	struct seen_calls calls = {0};
+	struct child child[2];
+	struct discovery *d;
+	struct stat st[2];
+	int times = 0;
+
+	(void)state;
+	if (access(LIBSSL, R_OK) != 0 || unshare(CLONE_NEWNS) != 0 ||
+	    !run("mount --make-rprivate /"))
+		skip();
+	assert_non_null(mkdtemp(dir));
+	if (!mount_two_overlays(dir))
+		skip();
+	d = start(&b, &calls);
+	for (int i = 0; i < 2; i++) {
+		snprintf(path[i], sizeof(path[i]), "%s/%c/libssl.so.3", dir, "ab"[i]);
+		assert_int_equal(stat(path[i], &st[i]), 0);
+		child[i] = child_start(path[i]);
+		child_load(&child[i]);
+	}
+	assert_int_not_equal(st[0].st_dev, st[1].st_dev);
+	assert_int_equal(discovery_scan(d), 0);
+	for (int i = 0; i < b.attached; i++)
+		times += b.inodes[i] == st[0].st_ino;
+	assert_int_equal(times, 1);
+	for (int i = 0; i < 2; i++) {
+		cJSON *status = cJSON_CreateObject();
+
+		discovery_status(d, status);
+		assert_non_null(process_row(status, child[i].pid, "libssl.so.3"));
+		cJSON_Delete(status);
+		child_end(&child[i]);
+	}
+	discovery_free(d);
+	snprintf(command, sizeof(command), "cd %s && umount a b top && rm -r %s", dir, dir);
+	assert_true(run(command));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -411,6 +475,7 @@ int main(void)
 		cmocka_unit_test(failed_attach_is_listed_and_tried_again),
 		cmocka_unit_test(blind_library_is_listed_with_its_reason),
 		cmocka_unit_test(events_find_a_new_library_at_once),
+		cmocka_unit_test(one_layer_in_two_containers_is_attached_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
