@@ -13,6 +13,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
+#include <sys/random.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -282,6 +283,18 @@ bool privilege_at_hand(bool *use_sudo)
 	return *use_sudo;
 }
 
+int random_hex(char *dst, size_t bytes)
+{
+	for (size_t i = 0; i < bytes; i++) {
+		uint8_t byte;
+
+		if (getrandom(&byte, 1, 0) != 1)
+			return -EIO;
+		snprintf(dst + 2 * i, 3, "%02x", byte);
+	}
+	return 0;
+}
+
 int temp_dir(char *dst, size_t size)
 {
 	const char *base = getenv("TMPDIR");
@@ -315,6 +328,7 @@ static const char watch_script[] =
 /* The last line of its messages: why it did not start. */
 static void last_line_of(const char *path, char *dst, size_t size)
 {
+	static const char own[] = "tolltap run: ";
 	char line[1024];
 	FILE *f = fopen(path, "re");
 
@@ -322,7 +336,8 @@ static void last_line_of(const char *path, char *dst, size_t size)
 	while (f && fgets(line, sizeof(line), f)) {
 		line[strcspn(line, "\n")] = '\0';
 		if (line[0])
-			snprintf(dst, size, "%s", line);
+			snprintf(dst, size, "%s",
+				 strncmp(line, own, strlen(own)) ? line : line + strlen(own));
 	}
 	if (f)
 		fclose(f);

@@ -84,6 +84,9 @@ bool program_self(char *dst, size_t size);
 /* True when we are root, or sudo works without a question; *use_sudo says which. */
 bool privilege_at_hand(bool *use_sudo);
 
+/* bytes random bytes as hex; dst holds 2 * bytes + 1. Returns 0 or -EIO. */
+int random_hex(char *dst, size_t bytes) TT_MUST_CHECK;
+
 /* A directory 0700 below $TMPDIR or /tmp; dst is PATH_MAX. Returns 0 or -errno. */
 int temp_dir(char *dst, size_t size) TT_MUST_CHECK;
 void remove_tree(const char *dir);

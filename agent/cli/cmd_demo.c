@@ -18,6 +18,8 @@
 #define PROVIDER_START_MS 10000
 #define ROWS_WAIT_STEPS	  50 /* of ROWS_STEP_MS: rows are visible 2 s after a call at most */
 #define ROWS_STEP_MS	  200
+#define DEMO_ID_BYTES	  8
+#define DEMO_TAG	  "demo_run"
 #define CLIENT_MISSING	  77 /* client.py: the library is not installed */
 
 /*
@@ -78,6 +80,7 @@ struct demo {
 	char *folder; /* of the shared demo files */
 	struct child provider;
 	struct child agent;
+	char id[2 * DEMO_ID_BYTES + 1]; /* tag of our clients: the host may have other calls */
 	bool as_json;
 };
 
@@ -161,8 +164,11 @@ static int start_agent(struct demo *d, char *why, size_t why_size)
 static int run_clients(struct demo *d)
 {
 	FILE *talk = d->as_json ? stderr : stdout;
+	char tags[64];
 	int ran = 0;
 
+	snprintf(tags, sizeof(tags), DEMO_TAG "=%s", d->id);
+	setenv("TOLLTAP_TAGS", tags, 1);
 	setenv("DEMO", d->folder, 1);
 	setenv("PYTHON", python(), 1);
 	for (size_t i = 0; i < ARRAY_LEN(clients) && !child_caught_signal(); i++) {
@@ -235,7 +241,7 @@ static int await_rows(struct demo *d, const char *truth)
 
 		if (rc)
 			return rc;
-		if (count_lines(events, "{") >= wanted)
+		if (count_lines(events, d->id) >= wanted)
 			break;
 		nanosleep(&step, NULL);
 	}
@@ -246,7 +252,7 @@ static int await_rows(struct demo *d, const char *truth)
 /* DIR/events.jsonl beside these books. */
 static int compare(struct demo *d, char *truth)
 {
-	char script[PATH_MAX], events[PATH_MAX];
+	char script[PATH_MAX], events[PATH_MAX], tag[64];
 	char *argv[] = {(char *)(uintptr_t)python(),
 			script,
 			"--truth",
@@ -257,7 +263,11 @@ static int compare(struct demo *d, char *truth)
 			d->config.prices_file,
 			"--output",
 			d->as_json ? "json" : "table",
+			"--tag",
+			tag,
 			NULL};
+
+	snprintf(tag, sizeof(tag), DEMO_TAG "=%s", d->id);
 
 	in_dir(script, d->folder, "compare.py");
 	in_dir(events, d->dir, "events.jsonl");
@@ -346,6 +356,8 @@ int cmd_demo(int argc, char **argv)
 		rc = cli_fail(EXIT_USAGE, "demo", "unexpected '%s'", argv[1]);
 	if (rc == CLI_GO_ON)
 		rc = find_files(&d);
+	if (rc == CLI_GO_ON && random_hex(d.id, DEMO_ID_BYTES))
+		rc = cli_fail(EXIT_FAILED, "demo", "no random numbers");
 	if (rc == CLI_GO_ON) {
 		child_catch_signals();
 		if (privilege_at_hand(&use_sudo) && use_sudo)

@@ -15,7 +15,6 @@
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -267,17 +266,6 @@ static int find_agent(struct exec_run *run, char *const *caller_flags)
 
 /* ---- the command ---------------------------------------------------------------------------- */
 
-static int make_id(char *dst)
-{
-	uint8_t random[EXEC_ID_BYTES];
-
-	if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random))
-		return -EIO;
-	for (size_t i = 0; i < sizeof(random); i++)
-		snprintf(dst + 2 * i, 3, "%02x", random[i]);
-	return 0;
-}
-
 /* The user who typed sudo, or NULL when nobody did. */
 static const struct passwd *calling_user(void)
 {
@@ -432,7 +420,8 @@ int cmd_exec(int argc, char **argv)
 	if (rc == CLI_GO_ON && (left > 1 || !*command))
 		rc = cli_fail(EXIT_USAGE, "exec",
 			      "write -- before the command: tolltap exec -- COMMAND");
-	if (rc == CLI_GO_ON && (make_id(run.id) || !program_self(run.self, sizeof(run.self))))
+	if (rc == CLI_GO_ON &&
+	    (random_hex(run.id, EXEC_ID_BYTES) || !program_self(run.self, sizeof(run.self))))
 		rc = cli_fail(EXIT_FAILED, "exec", "no random number or no /proc/self/exe");
 	if (rc == CLI_GO_ON)
 		rc = find_agent(&run, flags);

@@ -2,11 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Compares what was metered with the provider's books, to the token and the picodollar.
 
-    compare.py --truth FILE --events FILE --catalog FILE [--output table|json]
+    compare.py --truth FILE --events FILE --catalog FILE [--output table|json] [--tag KEY=VALUE]
 
 The expected cost is worked out here from the provider's own counts and the catalogue's decimal
 prices with Python's Decimal: a second, independent path beside Tolltap's. Exits 0 when every call
-of the books is one row that agrees and no row is left over.
+of the books is one row that agrees and no row is left over. With --tag, rows of other programs on
+this host, which carry no such tag, do not count as left over.
 """
 import argparse
 import json
@@ -117,6 +118,11 @@ def judge(catalog, truth, found):
             "agree": not differences, "differences": differences}
 
 
+def has_tag(event, tag):
+    key, _, value = (tag or "").partition("=")
+    return not tag or (event.get("tags") or {}).get(key) == value
+
+
 def print_table(rows, spare):
     head = ("COMMAND", "API", "MODEL", "TOKENS", "PROVIDER SAYS", "COST USD", "EXPECTED", "")
     lines = [(r["comm"], r["api"] + (" (stream)" if r["stream"] else ""), r["model"],
@@ -144,6 +150,7 @@ def main():
     for name in ("truth", "events", "catalog"):
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--output", choices=("table", "json"), default="table")
+    parser.add_argument("--tag", help="only rows with this tag can be left over")
     args = parser.parse_args()
     with open(args.catalog, encoding="utf-8") as f:
         catalog = json.load(f)
@@ -152,7 +159,7 @@ def main():
     rows = [judge(catalog, t, [e for e in events if e.get("request_id") == t["request_id"]])
             for t in truth]
     known = {t["request_id"] for t in truth}
-    spare = [e for e in events if e.get("request_id") not in known]
+    spare = [e for e in events if e.get("request_id") not in known and has_tag(e, args.tag)]
     agree = bool(rows) and not spare and all(row["agree"] for row in rows)
     if args.output == "json":
         print(json.dumps({"agree": agree, "calls": rows, "rows_without_call": len(spare)}))
