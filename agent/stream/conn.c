@@ -4,9 +4,6 @@
 
 #include <errno.h>
 
-/* States of tolltap_connections_total that a connection passes here. */
-enum counted_as { COUNTED_NOT, COUNTED_CANDIDATE, COUNTED_DECODED };
-
 /* Nothing on this connection is read any more. Safe from within a parser's call. */
 static void give_up(struct conn *c)
 {
@@ -86,16 +83,6 @@ static struct exchange_start start_of(struct conn *c)
 	};
 }
 
-static void count_connection(struct conn *c)
-{
-	enum counted_as now = c->chunk->candidate ? COUNTED_CANDIDATE : COUNTED_DECODED;
-
-	if (now <= c->counted_as)
-		return;
-	c->counted_as = (uint8_t)now;
-	counter_add(now == COUNTED_DECODED ? COUNTER_CONN_DECODED : COUNTER_CONN_CANDIDATE, 1);
-}
-
 /*
  * Answers may have passed unseen: what waits for one is given up, since the next head may as well
  * answer a request that was not seen.
@@ -133,7 +120,6 @@ static void on_request_head(void *user, const struct http_head *head, uint64_t a
 		return;
 	if (c->sides[CHUNK_WRITE].place == PLACE_TRYING)
 		find_place_in_writes(c);
-	count_connection(c);
 	start = start_of(c);
 	if (exchange_begin(&x, c->env, &start, head)) {
 		give_up(c);
@@ -337,6 +323,7 @@ static void feed_bytes(struct conn *c, const struct chunk *chunk, bool call_begi
 		broke(c, chunk->dir);
 }
 
+/* The gate counts HTTP/2 as blind and keeps it away; one that comes here is left alone. */
 static bool is_http2_preface(const struct conn *c, const struct chunk *chunk)
 {
 	return chunk->dir == CHUNK_WRITE && c->sides[CHUNK_WRITE].place == PLACE_LOST &&
@@ -403,7 +390,7 @@ void conn_restart(struct conn *c, uint64_t now_ns)
 static void feed_captured(struct conn *c, const struct chunk *chunk, bool call_begins)
 {
 	if (call_begins && is_http2_preface(c, chunk)) {
-		counter_add(COUNTER_CONN_BLIND_HTTP2, 1);
+		counter_add(COUNTER_DECODE_HTTP1, 1);
 		give_up(c);
 		return;
 	}

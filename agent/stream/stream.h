@@ -63,7 +63,6 @@ struct conn {
 	bool ignored;	/* nothing is read any more: upgraded, HTTP/2, or lost for good */
 	bool pipelined; /* two requests were open while answers came: no lost place is found again
 			 */
-	uint8_t counted_as; /* state of tolltap_connections_total it was counted in */
 	char host[CONN_HOST_MAX];
 };
 

@@ -347,13 +347,13 @@ static void an_upgrade_is_counted_and_ignored(void **state)
 
 static void http2_is_counted_and_ignored(void **state)
 {
-	uint64_t before = counter_get(COUNTER_CONN_BLIND_HTTP2);
+	uint64_t before = counter_get(COUNTER_DECODE_HTTP1);
 
 	(void)state;
 	sent("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
 	sent(POST("/a", "0"));
 	expect_events("");
-	assert_int_equal(counter_get(COUNTER_CONN_BLIND_HTTP2), before + 1);
+	assert_int_equal(counter_get(COUNTER_DECODE_HTTP1), before + 1);
 }
 
 static void too_many_open_requests_end_the_reading(void **state)
