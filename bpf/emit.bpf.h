@@ -11,6 +11,22 @@
 
 #include "bpf/maps.bpf.h"
 
+/*
+ * Verifier. It follows a loop once per value that it knows at the loop's exit, so what a loop finds
+ * is stored to memory and read back, which it takes for any value; and a bound is tested on the
+ * 64-bit register that is then used.
+ */
+
+static __always_inline __u64 read_back(const __u32 *value)
+{
+	return *(const volatile __u32 *)value;
+}
+
+static __always_inline void write_through(__u32 *value, __u32 n)
+{
+	*(volatile __u32 *)value = n;
+}
+
 /* One successful call, as its record makers need it. */
 struct call {
 	struct tt_conn_key key;
@@ -138,22 +154,29 @@ static __always_inline void emit_piece(const struct call *call, __u64 done, __u6
 }
 
 /*
- * Copies the first `take` bytes of a call (1 to TT_CALL_MAX); the last piece stands for the rest
- * too. All pieces but the last are TT_PIECE_MAX long; the last takes the smallest size that fits.
+ * Copies the first conn->take bytes of a call, at most TT_CALL_MAX; the last piece stands for the
+ * rest too. All pieces but the last are TT_PIECE_MAX long; the last takes the smallest size that
+ * fits.
  */
-static __always_inline void emit_call(const struct call *call, __u64 take)
+static __always_inline void emit_call(const struct call *call)
 {
-	__u64 done = 0, wake = BPF_RB_NO_WAKEUP;
-	__u64 left, want;
+	__u64 wake = BPF_RB_NO_WAKEUP, take = read_back(&call->conn->take[call->dir & 1]);
+	__u32 *done_at = &call->conn->done[call->dir & 1];
+	__u64 done, left, want;
 
+	if (take == 0)
+		return;
+	write_through(done_at, 0);
 	for (__u32 i = 1; i < TT_CALL_MAX / TT_PIECE_MAX; i++) {
+		done = read_back(done_at);
 		if (take - done <= TT_PIECE_MAX)
 			break;
 		emit_piece(call, done, TT_PIECE_MAX, TT_PIECE_MAX,
 			   i % (TT_WAKE_BYTES / TT_PIECE_MAX) ? BPF_RB_NO_WAKEUP
 							      : BPF_RB_FORCE_WAKEUP);
-		done += TT_PIECE_MAX;
+		write_through(done_at, done + TT_PIECE_MAX);
 	}
+	done = read_back(done_at);
 	if (bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) >= TT_WAKE_BYTES)
 		wake = BPF_RB_FORCE_WAKEUP;
 	left = take - done;

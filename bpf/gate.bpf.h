@@ -55,17 +55,6 @@ static __always_inline enum start read_start(__u64 buf, __u64 len)
 	return start_of(first);
 }
 
-/*
- * Verifier. It follows a loop once per value that it knows at the loop's exit, so what a loop finds
- * is stored to memory and read back, which it takes for any value; and a bound is tested on the
- * 64-bit register that is then used.
- */
-
-static __always_inline __u64 read_back(const __u32 *value)
-{
-	return *(const volatile __u32 *)value;
-}
-
 /* Longest rule that ends text[from, *to), or 0. text holds `size` bytes. */
 static __always_inline __u32 suffix_class(void *map, const char *text, __u64 size, __u64 from,
 					  const __u32 *to)
@@ -99,12 +88,12 @@ static __always_inline char lower(char c)
  */
 static __always_inline __u32 host_class(struct conn *conn)
 {
-	*(volatile __u32 *)&conn->host_len = TT_HOST_MAX;
+	write_through(&conn->host_len, TT_HOST_MAX);
 	for (__u64 i = 0; i < TT_HOST_MAX; i++) {
 		__u8 c = conn->host[i];
 
 		if (read_back(&conn->host_len) == TT_HOST_MAX && (c <= ' ' || c == ':'))
-			*(volatile __u32 *)&conn->host_len = i;
+			write_through(&conn->host_len, i);
 		conn->host[i] = i < read_back(&conn->host_len) ? lower(c) : 0;
 	}
 	if (read_back(&conn->host_len) == TT_HOST_MAX) {
@@ -128,29 +117,29 @@ struct request_facts {
 #define HEAD_END	0x0d0a0d0aU
 #define PATH_AT		5 /* after "POST " */
 
-static __always_inline void request_look(volatile struct request_facts *facts, const __u8 *text)
+static __always_inline void request_look(struct request_facts *facts, const __u8 *text)
 {
 	__u64 roll = 0;
 
-	facts->host_at = 0;
-	facts->path_end = 0;
-	facts->head_end = 0;
+	write_through(&facts->host_at, 0);
+	write_through(&facts->path_end, 0);
+	write_through(&facts->head_end, 0);
 	for (__u64 i = PATH_AT; i < TT_PATH_MAX; i++) {
-		if (i < facts->len && (text[i] == ' ' || text[i] == '?')) {
-			facts->path_end = i;
+		if (i < read_back(&facts->len) && (text[i] == ' ' || text[i] == '?')) {
+			write_through(&facts->path_end, i);
 			break;
 		}
 	}
 	for (__u64 i = 0; i < TT_HEAD_WINDOW; i++) {
-		if (i >= facts->len)
+		if (i >= read_back(&facts->len))
 			break;
 		roll = roll << 8 | text[i];
 		if (((roll | HOST_FIELD_CASE) & HOST_FIELD_MASK) == HOST_FIELD) {
-			facts->host_at = i + 1;
+			write_through(&facts->host_at, i + 1);
 			break;
 		}
 		if ((__u32)roll == HEAD_END) {
-			facts->head_end = 1;
+			write_through(&facts->head_end, 1);
 			break;
 		}
 	}
@@ -167,7 +156,7 @@ static __always_inline void take_host(struct conn *conn, struct request_facts *f
 
 	barrier_var(at);
 	if (at < LOOK_BYTES && text[at] == ' ')
-		*(volatile __u32 *)&facts->host_at = at + 1;
+		write_through(&facts->host_at, at + 1);
 	for (__u64 i = 0; i < TT_HOST_MAX; i++) {
 		at = read_back(&facts->host_at) + i;
 		barrier_var(at);
@@ -272,7 +261,7 @@ static __always_inline void gate_look(const struct call *call)
 			set_verdict(call, TT_MUTED);
 		return;
 	}
-	*(volatile __u32 *)&conn->start = start;
+	write_through(&conn->start, start);
 	if (call->dir == TT_WRITE && start != START_RESPONSE)
 		gate_request(call);
 	else
@@ -325,8 +314,8 @@ static __always_inline void gate_call(const struct call *call)
 			return;
 		}
 	}
-	if (take > 0)
-		emit_call(call, take);
+	write_through(&conn->take[call->dir & 1], take);
+	emit_call(call);
 	conn->offset[call->dir & 1] += call->len;
 }
 
