@@ -77,6 +77,17 @@ $(BUILD)/tests/replay/%: tests/replay/%.c $(BUILD)/libtolltap.a
 	$(call say,TEST,$<)
 	$(Q)$(CC) $(ALL_CFLAGS) -Itests -MMD -MP -o $@ $< $(BUILD)/libtolltap.a $(LIBS) -lcmocka -lbrotlienc
 
+KERNEL := $(BUILD)/tests/kernel/trace $(BUILD)/tests/kernel/libnested.so
+
+$(BUILD)/tests/kernel/trace: tests/kernel/trace.c $(BUILD)/libtolltap.a
+	@mkdir -p $(@D)
+	$(call say,TEST,$<)
+	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -o $@ $< $(BUILD)/libtolltap.a $(LIBS)
+
+$(BUILD)/tests/kernel/libnested.so: tests/kernel/nested.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) -fPIC -shared -fno-optimize-sibling-calls -fno-inline -o $@ $<
+
 unit: $(UNIT) ## unit tests only (cmocka); T=name runs those whose path contains it
 	$(Q)for t in $(UNIT); do case $$t in *$(T)*) echo "== $$t"; $$t || exit 1;; esac; done
 
@@ -90,7 +101,7 @@ check: deps ## every test of this machine; STAGES="unit e2e" runs only those
 	$(Q)$(MAKE) -s -j$(JOBS) BUILD=$(BUILD)-asan SAN=address,undefined CFLAGS='-O1 -g' tests
 	$(Q)packaging/as-root.sh tests/run.py --build $(BUILD) --asan-build $(BUILD)-asan $(STAGES)
 
-tests: $(BUILD)/tolltap $(UNIT) $(REPLAY) ## build the test programs
+tests: $(BUILD)/tolltap $(UNIT) $(REPLAY) $(KERNEL) ## build the test programs
 
 lint: ## the house rules and the format
 	$(Q)tests/check/lint.py --self-test

@@ -143,7 +143,7 @@ static __always_inline void emit_piece(const struct call *call, __u64 done, __u6
 		     (done + want == call->len ? TT_F_LAST_PIECE : 0);
 	__builtin_memset(rec->pad, 0, sizeof(rec->pad));
 	*gap = 0;
-	if (bpf_probe_read_user(rec->data, len, (void *)(call->buf + done))) {
+	if (size && bpf_probe_read_user(rec->data, len, (void *)(call->buf + done))) {
 		rec->flags |= TT_F_COPY_FAILED;
 		len = 0;
 		add_to(&lost, TT_LOST_USER_COPY, 1);
@@ -155,8 +155,8 @@ static __always_inline void emit_piece(const struct call *call, __u64 done, __u6
 
 /*
  * Copies the first conn->take bytes of a call, at most TT_CALL_MAX; the last piece stands for the
- * rest too. All pieces but the last are TT_PIECE_MAX long; the last takes the smallest size that
- * fits.
+ * rest too, and a record without bytes for a call of which nothing is taken. All pieces but the
+ * last are TT_PIECE_MAX long; the last takes the smallest size that fits.
  */
 static __always_inline void emit_call(const struct call *call)
 {
@@ -164,8 +164,10 @@ static __always_inline void emit_call(const struct call *call)
 	__u32 *done_at = &call->conn->done[call->dir & 1];
 	__u64 done, left, want;
 
-	if (take == 0)
+	if (take == 0) {
+		emit_piece(call, 0, call->len, 0, BPF_RB_NO_WAKEUP);
 		return;
+	}
 	write_through(done_at, 0);
 	for (__u32 i = 1; i < TT_CALL_MAX / TT_PIECE_MAX; i++) {
 		done = read_back(done_at);

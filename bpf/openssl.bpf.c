@@ -170,6 +170,9 @@ static __always_inline void conn_may_end(struct pt_regs *ctx, int freed)
 		bpf_map_delete_elem(&conns, &call.key);
 		return;
 	}
+	/* The handshake begins with SSL_clear; the server name set before it holds on. */
+	if (conn->verdict == TT_MUTED_NEVER && !freed)
+		return;
 	if (conn->verdict == TT_CANDIDATE || conn->verdict == TT_WATCHED) {
 		call.conn = conn;
 		call.now_ns = bpf_ktime_get_ns();
@@ -207,6 +210,8 @@ static __always_inline void server_name(struct pt_regs *ctx)
 	conn = conn_get(&call.key);
 	if (!conn || bpf_probe_read_user_str(conn->host, sizeof(conn->host), name) <= 0)
 		return;
+	if (conn->verdict == TT_MUTED_NEVER)
+		conn->verdict = conn->counted = TT_UNKNOWN;
 	conn->host_class = host_class(conn);
 	if (conn->host_class == TT_HOST_NEVER) {
 		call.conn = conn;

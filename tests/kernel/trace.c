@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Test tool: loads the real BPF programs, attaches the files given, and prints what capture
+ * delivers as JSON lines. Commands on stdin: pause, resume (the ring's consumer), stats, quit.
+ *
+ * usage: trace [--attach=N] [--returns=N] [--ring=BYTES] [--provider=HOST]... [--never=HOST]...
+ *              [--judge=watch|mute] [--times=N] FILE...
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <poll.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "agent/capture/capture.h"
+#include "agent/discovery/sites.h"
+#include "agent/privsep/broker.h"
+#include "bpf/events.h"
+
+#define HOSTS_MAX 8
+
+struct trace {
+	struct broker *broker;
+	struct capture *capture;
+	const char *judge;
+	bool paused;
+};
+
+struct options {
+	struct broker_opts broker;
+	const char *provider[HOSTS_MAX], *never[HOSTS_MAX];
+	size_t providers, nevers;
+	const char *judge;
+	int times;
+};
+
+static void print_id(const char *type, const struct conn_id *id, uint64_t now_ns)
+{
+	printf("{\"type\":\"%s\",\"tgid\":%u,\"ssl\":%lu,\"start\":%lu,\"generation\":%u,"
+	       "\"now\":%lu",
+	       type, id->tgid, id->ssl, id->start_boot_ns, id->generation, now_ns);
+}
+
+static void print_hex(const char *name, struct slice data)
+{
+	printf(",\"%s\":\"", name);
+	for (size_t i = 0; i < data.len; i++)
+		printf("%02x", (unsigned char)data.ptr[i]);
+	printf("\"");
+}
+
+static void on_open(void *user, const struct conn_open *open)
+{
+	(void)user;
+	print_id("open", &open->conn, open->now_ns);
+	printf(",\"cgroup\":%lu,\"uid\":%u,\"comm\":\"%s\",\"host\":\"%s\"", open->cgroup_id,
+	       open->uid, open->comm, open->host);
+	print_hex("env", open->env);
+	puts("}");
+}
+
+static void on_chunk(void *user, const struct chunk *chunk)
+{
+	struct trace *t = user;
+
+	print_id("data", &chunk->conn, chunk->now_ns);
+	printf(",\"dir\":\"%s\",\"offset\":%lu,\"entry\":%lu,\"want\":%u,\"candidate\":%s,"
+	       "\"gap\":%s",
+	       chunk->dir == CHUNK_WRITE ? "write" : "read", chunk->offset, chunk->entry_ns,
+	       chunk->want, chunk->candidate ? "true" : "false",
+	       chunk->gap_before ? "true" : "false");
+	print_hex("data", chunk->data);
+	puts("}");
+	if (t->judge && chunk->candidate && chunk->dir == CHUNK_READ &&
+	    broker_judge(t->broker, chunk->conn.tgid, chunk->conn.ssl, !strcmp(t->judge, "watch")))
+		fputs("judgement refused\n", stderr);
+}
+
+static void on_may_end(void *user, const struct conn_id *conn, uint64_t now_ns)
+{
+	(void)user;
+	print_id("close", conn, now_ns);
+	puts("}");
+}
+
+static void on_verdict(void *user, const struct conn_verdict *verdict)
+{
+	(void)user;
+	print_id("verdict", &verdict->conn, verdict->now_ns);
+	printf(",\"verdict\":%u,\"uid\":%u,\"comm\":\"%s\",\"host\":\"%s\"}\n", verdict->verdict,
+	       verdict->uid, verdict->comm, verdict->host);
+}
+
+static const struct capture_ops ops = {on_open, on_chunk, on_may_end, on_verdict};
+
+static void print_array(const char *name, const uint64_t *values, size_t count)
+{
+	printf(",\"%s\":[", name);
+	for (size_t i = 0; i < count; i++)
+		printf("%s%lu", i ? "," : "", values[i]);
+	printf("]");
+}
+
+static void print_stats(struct trace *t)
+{
+	uint64_t lost[TT_LOST_REASONS], stats[TT_GATE_STATS];
+
+	broker_kernel_counters(t->broker, lost, stats);
+	printf("{\"type\":\"stats\"");
+	print_array("lost", lost, TT_LOST_REASONS);
+	print_array("gate", stats, TT_GATE_STATS);
+	puts("}");
+}
+
+static int attach(struct trace *t, const char *path, int times)
+{
+	_cleanup_(closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
+	char err[BROKER_ERROR_MAX] = "";
+	struct probe_sites sites;
+
+	if (fd < 0 || sites_find(fd, true, &sites) != SITES_FOUND) {
+		fprintf(stderr, "%s: no probe sites\n", path);
+		return -1;
+	}
+	for (int i = 0; i < times; i++) {
+		if (broker_attach(t->broker, fd, &sites, err, sizeof(err)) < 0) {
+			fprintf(stderr, "%s: %s\n", path, err);
+			return -1;
+		}
+	}
+	return 0;
+}
+
+static void parse(struct options *o, int argc, char **argv)
+{
+	static const struct option longs[] = {
+		{"attach", 1, NULL, 'a'},   {"returns", 1, NULL, 'r'}, {"ring", 1, NULL, 'b'},
+		{"provider", 1, NULL, 'p'}, {"never", 1, NULL, 'n'},   {"judge", 1, NULL, 'j'},
+		{"times", 1, NULL, 't'},    {NULL, 0, NULL, 0},
+	};
+	int c;
+
+	*o = (struct options){.broker = {0, -1, -1}, .times = 1};
+	while ((c = getopt_long(argc, argv, "", longs, NULL)) >= 0) {
+		if (c == 'a')
+			o->broker.force_attach = strtol(optarg, NULL, 10);
+		else if (c == 'r')
+			o->broker.force_returns = strtol(optarg, NULL, 10);
+		else if (c == 'b')
+			o->broker.ring_bytes = strtoul(optarg, NULL, 10);
+		else if (c == 'p' && o->providers < HOSTS_MAX)
+			o->provider[o->providers++] = optarg;
+		else if (c == 'n' && o->nevers < HOSTS_MAX)
+			o->never[o->nevers++] = optarg;
+		else if (c == 'j')
+			o->judge = optarg;
+		else if (c == 't')
+			o->times = strtol(optarg, NULL, 10);
+		else
+			exit(2);
+	}
+}
+
+static int list_hosts(struct trace *t, const struct options *o)
+{
+	int rc = 0;
+
+	for (size_t i = 0; i < o->providers && !rc; i++)
+		rc = broker_list_host(t->broker, o->provider[i], true);
+	for (size_t i = 0; i < o->nevers && !rc; i++)
+		rc = broker_list_host(t->broker, o->never[i], false);
+	return rc;
+}
+
+/* False when the tool shall end. */
+static bool command(struct trace *t)
+{
+	char line[64];
+
+	if (!fgets(line, sizeof(line), stdin) || !strcmp(line, "quit\n"))
+		return false;
+	if (!strcmp(line, "stats\n")) {
+		while (!t->paused && capture_drain(t->capture))
+			;
+		print_stats(t);
+	} else {
+		t->paused = !strcmp(line, "pause\n");
+		printf("{\"type\":\"%s\"}\n", t->paused ? "paused" : "resumed");
+	}
+	return true;
+}
+
+static void run(struct trace *t)
+{
+	struct pollfd fds[] = {{.fd = STDIN_FILENO, .events = POLLIN},
+			       {.fd = capture_fd(t->capture), .events = POLLIN}};
+
+	do {
+		fflush(stdout);
+		fds[1].fd = t->paused ? -1 : capture_fd(t->capture);
+		if (poll(fds, ARRAY_LEN(fds), -1) < 0)
+			return;
+		if (fds[1].revents)
+			capture_drain(t->capture);
+	} while (!fds[0].revents || command(t));
+}
+
+int main(int argc, char **argv)
+{
+	char err[BROKER_ERROR_MAX] = "";
+	struct trace t = {0};
+	const struct broker_caps *caps;
+	struct options o;
+	int rc;
+
+	parse(&o, argc, argv);
+	setvbuf(stdin, NULL, _IONBF, 0);
+	rc = broker_new(&t.broker, &o.broker, err, sizeof(err));
+	if (rc) {
+		fprintf(stderr, "%s\n", err);
+		return 1;
+	}
+	t.judge = o.judge;
+	rc = list_hosts(&t, &o);
+	for (int i = optind; i < argc && !rc; i++)
+		rc = attach(&t, argv[i], o.times);
+	if (!rc)
+		rc = capture_new(&t.capture, broker_ring_fd(t.broker), &ops, &t);
+	if (!rc) {
+		caps = broker_caps(t.broker);
+		printf("{\"type\":\"ready\",\"attach\":\"%s\",\"returns\":\"%s\"}\n",
+		       attach_kind_names[caps->attach], return_kind_names[caps->returns]);
+		run(&t);
+	}
+	capture_free(t.capture);
+	broker_free(t.broker);
+	return rc ? 1 : 0;
+}
