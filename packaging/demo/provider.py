@@ -690,7 +690,7 @@ class Provider(http.server.ThreadingHTTPServer):
         self._lock = threading.Lock()
         self._serial = 0
         self._noted = set()
-        self._run = os.urandom(4).hex()
+        self.run_name = os.urandom(4).hex()
         self._truth = open(self.truth_path, "a", buffering=1, encoding="utf-8")
         make_certificate(directory, names)
         self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -713,7 +713,7 @@ class Provider(http.server.ThreadingHTTPServer):
     def next_serial(self):
         with self._lock:
             self._serial += 1
-            return f"{self._run}{self._serial:06d}"
+            return f"{self.run_name}{self._serial:06d}"
 
     def note(self, line):
         with self._lock:

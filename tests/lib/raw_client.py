@@ -65,9 +65,20 @@ class Reader(io.RawIOBase):
 
 
 def answer(tls):
-    response = http.client.HTTPResponse(Reader(tls), method="POST")
-    response.begin()
-    return response.status, len(response.read())
+    return answers(tls, 1)[0]
+
+
+def answers(tls, count):
+    """(status, length) of as many answers, which may share a read."""
+    reader = Reader(tls).makefile()
+    reader.makefile = lambda *args, **kwargs: reader
+    reader.close = lambda: None
+    found = []
+    for _ in range(count):
+        response = http.client.HTTPResponse(reader, method="POST")
+        response.begin()
+        found.append((response.status, len(response.read())))
+    return found
 
 
 if __name__ == "__main__":
