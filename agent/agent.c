@@ -46,14 +46,14 @@ struct agent {
 
 /* ---- what the pipeline delivers ------------------------------------------------------------- */
 
-static void on_call(void *user, const struct call *call, bool model_known)
+static void on_call(void *user, const struct call *call, const char *model_id)
 {
 	struct agent *a = user;
 
-	aggregate_add(a->aggregate, call, model_known);
+	aggregate_add(a->aggregate, call, model_id);
 	if (ledger_append(a->ledger, call) < 0)
 		log_error("ledger",
-			  "queue full: a call of %s was counted in metrics but not recorded",
+			  "a call of %s was counted in metrics but not recorded: queue full",
 			  call->workload.comm);
 }
 
@@ -266,6 +266,18 @@ static int load_providers(struct provider_table **out, const struct config *conf
 	return 0;
 }
 
+/* config_load takes the flags it knows out of argv: it works on a copy. */
+static int read_config(struct config *out, const struct agent *a, char *err, size_t err_size)
+{
+	_cleanup_(freep) char **argv = calloc((size_t)a->argc + 1, sizeof(*argv));
+	int argc = a->argc;
+
+	if (!argv)
+		return -ENOMEM;
+	memcpy(argv, a->argv, (size_t)argc * sizeof(*argv));
+	return config_load(out, &argc, argv, err, err_size);
+}
+
 /* The new tables replace the old only when all of them are valid. */
 static void reload(struct agent *a)
 {
@@ -273,9 +285,8 @@ static void reload(struct agent *a)
 	struct catalog *catalog = NULL;
 	struct provider_table *providers = NULL;
 	char err[CONFIG_ERROR_MAX] = "out of memory";
-	int argc = a->argc;
 
-	if (config_load(&config, &argc, a->argv, err, sizeof(err)) < 0 ||
+	if (read_config(&config, a, err, sizeof(err)) < 0 ||
 	    load_providers(&providers, &config, err, sizeof(err)) < 0) {
 		counter_add(COUNTER_CONFIG_RELOADS_BAD, 1);
 		log_error("reload", "the old configuration stays: %s", err);
@@ -287,6 +298,7 @@ static void reload(struct agent *a)
 	} else {
 		log_set_level(config.log_level);
 		pipeline_set_catalog(a->pipeline, catalog);
+		aggregate_set_prices(a->aggregate, catalog_sha256(catalog));
 		pipeline_set_hosts(a->pipeline, providers);
 		fill_host_gate(a, &config);
 		counter_add(COUNTER_CONFIG_RELOADS, 1);
@@ -516,6 +528,7 @@ static int start(struct agent *a)
 		return code;
 	if (!a->pipeline || aggregate_new(&a->aggregate) < 0)
 		return start_failed(EXIT_FAILED, "out of memory");
+	aggregate_set_prices(a->aggregate, catalog_sha256(pipeline_catalog(a->pipeline)));
 	code = start_http(a);
 	return code == EXIT_OK ? start_capture(a) : code;
 }

@@ -110,7 +110,7 @@ static void on_done(void *user, const struct conn_id *conn, uint64_t started_ns,
 	attribution_fill(p->attribution, conn, call);
 	price_call(p->catalog, call);
 	note_unknown_role(p, call);
-	p->ops->call(p->user, call, catalog_knows_model(p->catalog, call->provider, call->model));
+	p->ops->call(p->user, call, catalog_model_id(p->catalog, call->provider, call->model));
 }
 
 static void on_ignored(void *user, const char *provider, enum ignored_reason reason)

@@ -19,8 +19,8 @@ struct pipeline;
 #define PIPELINE_HINTS_MAX 64  /* hosts whose role is unknown */
 
 struct pipeline_ops {
-	/* A finished, attributed and priced call. Borrowed. */
-	void (*call)(void *user, const struct call *call, bool model_known);
+	/* A finished, attributed and priced call, and its model's id in the price table or NULL. */
+	void (*call)(void *user, const struct call *call, const char *model_id);
 	void (*ignored)(void *user, const char *provider, enum ignored_reason reason);
 	/* A candidate connection was judged; the gate must learn of it. */
 	void (*judge)(void *user, uint32_t tgid, uint64_t ssl, bool watch);

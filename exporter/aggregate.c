@@ -274,9 +274,9 @@ static void add_missing(struct aggregate *a, const struct call *call, const stru
 	}
 }
 
-void aggregate_add(struct aggregate *a, const struct call *call, bool model_known)
+void aggregate_add(struct aggregate *a, const struct call *call, const char *model_id)
 {
-	const char *model = model_known ? call->model : "other";
+	const char *model = model_id ? model_id : "other";
 
 	pthread_mutex_lock(&a->lock);
 	add_cost(a, call, model);

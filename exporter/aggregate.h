@@ -17,8 +17,8 @@ struct aggregate;
 int aggregate_new(struct aggregate **out) TT_MUST_CHECK;
 void aggregate_free(struct aggregate *a);
 
-/* model_known: the price table resolved the model; else the label is "other". Thread-safe. */
-void aggregate_add(struct aggregate *a, const struct call *call, bool model_known);
+/* model_id labels the series: the price table's id, or NULL for "other". Thread-safe. */
+void aggregate_add(struct aggregate *a, const struct call *call, const char *model_id);
 void aggregate_ignored(struct aggregate *a, const char *provider, enum ignored_reason reason);
 
 /* The price table in force: label of tolltap_prices_info. Thread-safe. */

@@ -47,10 +47,7 @@ const char *catalog_sha256(const struct catalog *c); /* hex, of all files loaded
  */
 void price_call(const struct catalog *c, struct call *call);
 
-/* True when the name resolves for that provider: metrics label models by it, else "other". */
-bool catalog_knows_model(const struct catalog *c, const char *provider, const char *model);
-
-/* The model's id in the table, or NULL when the name does not resolve. */
+/* The model's id in the table (metrics label by it), or NULL when the name does not resolve. */
 const char *catalog_model_id(const struct catalog *c, const char *provider, const char *model);
 
 /* One stated price, as `tolltap prices` shows it. Texts live as long as the catalog. */

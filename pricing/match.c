@@ -137,11 +137,6 @@ const struct provider_facts *catalog_provider(const struct catalog *c, const cha
 	return NULL;
 }
 
-bool catalog_knows_model(const struct catalog *c, const char *provider, const char *model)
-{
-	return catalog_find(c, provider, model) != NULL;
-}
-
 const char *catalog_model_id(const struct catalog *c, const char *provider, const char *model)
 {
 	const struct model *found = catalog_find(c, provider, model);

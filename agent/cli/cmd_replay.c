@@ -12,8 +12,7 @@
 
 #include "agent/base/log.h"
 #include "agent/capture/capture.h"
-#include "agent/cli/cli.h"
-#include "agent/config/config.h"
+#include "agent/cli/flags.h"
 #include "agent/pipeline.h"
 #include "exporter/ledger.h"
 
@@ -21,11 +20,11 @@ struct replay {
 	struct ledger *ledger;
 };
 
-static void on_call(void *user, const struct call *call, bool model_known)
+static void on_call(void *user, const struct call *call, const char *model_id)
 {
 	struct replay *r = user;
 
-	(void)model_known;
+	(void)model_id;
 	while (ledger_append(r->ledger, call) == -EAGAIN)
 		usleep(1000);
 }
@@ -111,7 +110,7 @@ static void remove_dir(const char *path)
 	(void)rmdir(path);
 }
 
-static int usage(void)
+static void help(void)
 {
 	printf("usage: tolltap replay FILE [--into=DIR] [flags]\n\n"
 	       "Feeds a recording through the same path as live traffic and prints its calls. "
@@ -119,47 +118,24 @@ static int usage(void)
 	       "privilege and\nno kernel support. The rows go to a temporary ledger, or to "
 	       "--into=DIR.\n\n");
 	config_help("replay");
-	return EXIT_OK;
-}
-
-/* What is left in argv after the shared flags. */
-static int parse_arguments(int argc, char **argv, const char **file, const char **into)
-{
-	for (int i = 1; i < argc; i++) {
-		if (!strncmp(argv[i], "--into=", 7))
-			*into = argv[i] + 7;
-		else if (argv[i][0] == '-' || *file)
-			return cli_fail(EXIT_USAGE, "replay",
-					"unexpected argument '%s'; see tolltap replay --help",
-					argv[i]);
-		else
-			*file = argv[i];
-	}
-	if (!*file)
-		return cli_fail(EXIT_USAGE, "replay", "no FILE given; see tolltap replay --help");
-	return EXIT_OK;
 }
 
 int cmd_replay(int argc, char **argv)
 {
 	struct config config = {0};
-	const char *file = NULL, *into = NULL;
-	char temporary[] = "/tmp/tolltap-replay.XXXXXX", err[CONFIG_ERROR_MAX];
-	int code;
+	const char *into = NULL;
+	const struct cli_flag own[] = {{.name = "into", .text = &into}, {NULL}};
+	char temporary[] = "/tmp/tolltap-replay.XXXXXX";
+	int code = cli_begin(&config, &argc, argv, own, help);
 
-	if (argc > 1 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")))
-		return usage();
-	if (config_load(&config, &argc, argv, err, sizeof(err)) < 0) {
-		config_free(&config);
-		return cli_fail(EXIT_USAGE, "replay", "%s", err);
-	}
-	log_set_level(config.log_level);
-	code = parse_arguments(argc, argv, &file, &into);
-	if (code == EXIT_OK && !into && !mkdtemp(temporary))
-		code = cli_fail(EXIT_STORAGE, "replay", "cannot make %s: %s", temporary,
+	if (code == CLI_GO_ON && argc != 2)
+		code = cli_fail(EXIT_USAGE, argv[0],
+				"give one recording; see tolltap replay --help");
+	if (code == CLI_GO_ON && !into && !mkdtemp(temporary))
+		code = cli_fail(EXIT_STORAGE, argv[0], "cannot make %s: %s", temporary,
 				strerror(errno));
-	if (code == EXIT_OK) {
-		code = replay_into(file, into ? into : temporary, &config);
+	if (code == CLI_GO_ON) {
+		code = replay_into(argv[1], into ? into : temporary, &config);
 		if (code == EXIT_OK)
 			code = print_events(into ? into : temporary, config.output);
 		if (!into)

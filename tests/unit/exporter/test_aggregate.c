@@ -57,7 +57,7 @@ static void add_sample(void)
 
 	sample_call(&call, 0);
 	call.workload.pod[0] = '\0';
-	aggregate_add(a, &call, true);
+	aggregate_add(a, &call, call.model);
 }
 
 #define ERRORS_0                                                       \
@@ -142,11 +142,11 @@ static void test_labels_and_reasons(void **state)
 	call.status = 429;
 	call.outcome = OUTCOME_ERROR;
 	snprintf(call.workload.pod, sizeof(call.workload.pod), "a\"b\\c\nd\xff");
-	aggregate_add(a, &call, false);
+	aggregate_add(a, &call, NULL);
 	call.outcome = OUTCOME_ABORTED;
 	call.basis = BASIS_PARTIAL;
 	call.status = 0;
-	aggregate_add(a, &call, false);
+	aggregate_add(a, &call, NULL);
 	aggregate_ignored(a, "openai", IGNORED_PATH_UNKNOWN);
 	aggregate_ignored(a, NULL, IGNORED_UPGRADE);
 	aggregate_set_prices(a, "abc123");
@@ -177,14 +177,14 @@ static void test_money(void **state)
 	sample_call(&call, 0);
 	call.workload.pod[0] = call.workload.unit[0] = '\0';
 	call.cost.cost_pusd = INT64_MAX;
-	aggregate_add(a, &call, true);
-	aggregate_add(a, &call, true);
+	aggregate_add(a, &call, call.model);
+	aggregate_add(a, &call, call.model);
 	call.billing_mode = BILLING_SUBSCRIPTION;
 	call.cost.cost_pusd = 0;
-	aggregate_add(a, &call, true);
+	aggregate_add(a, &call, call.model);
 	call.usage.tokens[TOKEN_OUTPUT_AUDIO] = INT64_MAX;
 	for (int i = 0; i < 3; i++)
-		aggregate_add(a, &call, true);
+		aggregate_add(a, &call, call.model);
 	render(false);
 	has_line("tolltap_cost_usd_total{" WHAT ",basis=\"reported_usage\"} "
 		 "18446744.073709551614");
@@ -217,7 +217,7 @@ static void test_cap_keeps_money(void **state)
 	call.workload.pod[0] = '\0';
 	for (int64_t i = 0; i < calls; i++) {
 		snprintf(call.workload.unit, sizeof(call.workload.unit), "unit-%d", (int)i);
-		aggregate_add(a, &call, true);
+		aggregate_add(a, &call, call.model);
 	}
 	render(false);
 	has_line("tolltap_cost_usd_total{provider=\"overflow\",model=\"overflow\","
@@ -265,7 +265,7 @@ static void test_no_series_twice(void **state)
 	(void)state;
 	add_sample();
 	sample_call(&call, 1);
-	aggregate_add(a, &call, false);
+	aggregate_add(a, &call, NULL);
 	render(false);
 	for (char *line = body; *line; line = strchr(line, '\n') + 1) {
 		char *end = strchr(line, '\n');
@@ -292,7 +292,7 @@ static void test_promtool(void **state)
 	}
 	add_sample();
 	sample_call(&call, 1);
-	aggregate_add(a, &call, false);
+	aggregate_add(a, &call, NULL);
 	aggregate_ignored(a, "openai", IGNORED_METHOD);
 	render(false);
 	tool = popen("promtool check metrics 2>&1", "w");

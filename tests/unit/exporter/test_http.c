@@ -50,7 +50,7 @@ static int setup(void **state)
 	if (aggregate_new(&aggregate))
 		return -1;
 	sample_call(&call, 0);
-	aggregate_add(aggregate, &call, true);
+	aggregate_add(aggregate, &call, call.model);
 	env.aggregate = aggregate;
 	return http_server_new(&server, "127.0.0.1:0", &env, err, sizeof(err));
 }
