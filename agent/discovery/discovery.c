@@ -19,6 +19,7 @@
 #include <sys/epoll.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -28,6 +29,7 @@
 #define SCAN_PIDS_PER_TICK 512
 #define IDLE_CYCLES	   2   /* scan cycles an unused file whose path is gone stays attached */
 #define PRIME_MATCHES_MAX  256 /* files one pattern may name */
+#define EXIT_RECHECK_NS	   (20 * NSEC_PER_MSEC)
 
 /* Where TLS libraries and programs that carry one usually are. */
 static const char *const well_known[] = {
@@ -53,13 +55,15 @@ struct discovery {
 	const struct discovery_ops *ops;
 	void *user;
 	uint32_t self;
-	uint64_t now_ns; /* of the last tick */
+	char self_exe[FILE_PATH_MAX]; /* this program's other processes are not listed */
+	uint64_t now_ns;	      /* of the last tick */
 
 	struct files files;
 	struct processes processes;
 	struct seen seen;
 
 	int epoll_fd;
+	int exit_timer; /* runs when threads of a process outlived its leader a moment ago */
 	int *event_fds;
 	struct proc_ring *rings;
 	size_t ring_count;
@@ -393,15 +397,21 @@ static void on_forked(struct discovery *d, const struct proc_event *e)
 		link_file(d, e->pid, parent->files[i]);
 }
 
+/* The last thread is still counted while its exit is told: who is not gone is looked at again. */
 static void on_exited(struct discovery *d, const struct proc_event *e)
 {
+	static const struct itimerspec soon = {.it_value = {.tv_nsec = EXIT_RECHECK_NS}};
 	struct process *process = processes_find(&d->processes, e->pid);
 
 	if (!process)
 		return;
 	process->leader_exited |= e->tid == e->pid;
-	if (process->leader_exited && process_ended(d, e->pid))
+	if (!process->leader_exited)
+		return;
+	if (process_ended(d, e->pid))
 		process_gone(d, process);
+	else
+		timerfd_settime(d->exit_timer, 0, &soon, NULL);
 }
 
 static void on_lost(struct discovery *d, const struct proc_event *e)
@@ -636,6 +646,19 @@ static int open_rings(struct discovery *d)
 	return 0;
 }
 
+static int open_epoll(struct discovery *d)
+{
+	struct epoll_event event = {.events = EPOLLIN};
+
+	d->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (d->epoll_fd < 0)
+		return -errno;
+	d->exit_timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (d->exit_timer < 0 || epoll_ctl(d->epoll_fd, EPOLL_CTL_ADD, d->exit_timer, &event) != 0)
+		return -errno;
+	return 0;
+}
+
 int discovery_new(struct discovery **out, struct broker *broker, const struct discovery_ops *ops,
 		  void *user)
 {
@@ -651,9 +674,13 @@ int discovery_new(struct discovery **out, struct broker *broker, const struct di
 	d->ops = ops;
 	d->user = user;
 	d->self = (uint32_t)getpid();
+	if (broker_read_exe(broker, d->self, d->self_exe, sizeof(d->self_exe)) != 0)
+		d->self_exe[0] = '\0';
 	d->pids = malloc(SCAN_PIDS_MAX * sizeof(*d->pids));
-	d->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	err = d->epoll_fd < 0 ? -errno : d->pids ? open_rings(d) : -ENOMEM;
+	d->exit_timer = -1;
+	err = open_epoll(d);
+	if (!err)
+		err = d->pids ? open_rings(d) : -ENOMEM;
 	if (err) {
 		discovery_free(d);
 		return err;
@@ -670,6 +697,7 @@ void discovery_free(struct discovery *d)
 		proc_ring_close(&d->rings[i]);
 		close(d->event_fds[i]);
 	}
+	closep(&d->exit_timer);
 	closep(&d->epoll_fd);
 	for (size_t i = 0; i < d->files.count; i++) {
 		if (d->files.item[i]->handle >= 0)
@@ -688,15 +716,6 @@ int discovery_fd(const struct discovery *d)
 	return d->epoll_fd;
 }
 
-void discovery_run(struct discovery *d)
-{
-	struct epoll_event events[16];
-
-	while (epoll_wait(d->epoll_fd, events, ARRAY_LEN(events), 0) == (int)ARRAY_LEN(events))
-		;
-	drain_events(d);
-}
-
 /* Processes whose leader ended before their other threads did. */
 static void recheck_exits(struct discovery *d)
 {
@@ -707,6 +726,18 @@ static void recheck_exits(struct discovery *d)
 				process_gone(d, p);
 		}
 	}
+}
+
+void discovery_run(struct discovery *d)
+{
+	struct epoll_event events[16];
+	uint64_t expirations;
+
+	while (epoll_wait(d->epoll_fd, events, ARRAY_LEN(events), 0) == (int)ARRAY_LEN(events))
+		;
+	drain_events(d);
+	if (read(d->exit_timer, &expirations, sizeof(expirations)) > 0)
+		recheck_exits(d);
 }
 
 void discovery_tick(struct discovery *d, uint64_t now_ns)
@@ -772,7 +803,7 @@ void discovery_status(const struct discovery *d, struct cJSON *status)
 		add_file(files, d->files.item[i]);
 	for (size_t b = 0; b < PROCESS_BUCKETS; b++) {
 		for (const struct process *p = d->processes.bucket[b]; p; p = p->next) {
-			if (listed++ < DISCOVERY_STATUS_MAX)
+			if (strcmp(p->exe, d->self_exe) != 0 && listed++ < DISCOVERY_STATUS_MAX)
 				add_process(processes, p);
 		}
 	}

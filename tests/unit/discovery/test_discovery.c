@@ -28,6 +28,7 @@
 
 struct broker {
 	bool events;
+	bool is_other_program; /* so that children, which run this test, are listed */
 	int attach_error;
 	int attached, detached;
 	ino_t inodes[64];
@@ -84,7 +85,8 @@ int broker_read_exe(struct broker *b, uint32_t pid, char *path, size_t size)
 	char link[64];
 	ssize_t n;
 
-	(void)b;
+	if (b->is_other_program)
+		return -ENOENT;
 	snprintf(link, sizeof(link), "/proc/%u/exe", pid);
 	n = readlink(link, path, size - 1);
 	if (n < 0)
@@ -230,7 +232,9 @@ static struct discovery *start(struct broker *b, struct seen_calls *calls)
 
 	if (access(LIBSSL, R_OK) != 0)
 		skip();
+	b->is_other_program = true;
 	assert_int_equal(discovery_new(&d, b, &ops, calls), 0);
+	b->is_other_program = false;
 	return d;
 }
 
