@@ -1,13 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * One connection and its open exchanges. Private to agent/stream: table.c owns connections, conn.c
- * keeps the place in both directions of one, pair.c knows which request an answer answers.
+ * keeps the place in both directions of one, start.c finds a lost one, pair.c knows which request
+ * an answer answers.
  */
 #ifndef TT_STREAM_H
 #define TT_STREAM_H
 
 #include "agent/http1/http1.h"
 #include "agent/stream/conn.h"
+
+/* Is there a message start at the front of a piece? */
+enum start { START_NO, START_MAYBE, START_YES };
+
+/* START_YES only when the whole request line is there: a prompt may hold "GET " too. */
+enum start request_start(struct slice data);
+enum start message_start(enum chunk_dir dir, struct slice data);
 
 /* An exchange whose answer has not ended. */
 struct pair {
