@@ -54,8 +54,8 @@ void terminal_close(void)
 	if (!entered)
 		return;
 	entered = 0;
-	write_all(LEAVE_SCREEN, sizeof(LEAVE_SCREEN) - 1);
 	tcsetattr(STDIN_FILENO, TCSAFLUSH, &saved);
+	write_all(LEAVE_SCREEN, sizeof(LEAVE_SCREEN) - 1);
 }
 
 int terminal_open(void)

@@ -166,6 +166,13 @@ class Compare(unittest.TestCase):
         event["cost_pusd"] += 1
         self.assertFalse(compare.judge(CATALOG, truth, [event])["agree"])
 
+    def test_rows_of_other_programs_are_told_by_the_tag(self):
+        ours, other = {"tags": {"demo_run": "1"}}, {"tags": {"team": "x"}}
+        for event, tag, expected in ((ours, "demo_run=1", True), (ours, "demo_run=2", False),
+                                     (other, "demo_run=1", False), ({}, "demo_run=1", False),
+                                     (other, None, True)):
+            self.assertEqual(compare.has_tag(event, tag), expected)
+
     def test_one_token_a_missing_and_a_double_row_are_differences(self):
         truth = self.truth()
         event = {**truth, "cost_pusd": 93000000, "workload": {}}

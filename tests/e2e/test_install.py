@@ -41,7 +41,7 @@ def make(build, *words):
                    capture_output=True, text=True)
 
 
-def test_install_and_uninstall_are_each_others_inverse(build):
+def install_and_uninstall_are_each_others_inverse(build):
     with tempfile.TemporaryDirectory(prefix="tolltap-test.") as root:
         make(build, "install", "DESTDIR=" + root, "PREFIX=/opt/t")
         for name in INSTALLED:
@@ -72,7 +72,7 @@ def boot(root):
         stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120)
 
 
-def test_the_unit_starts_reloads_and_stops(build):
+def the_unit_starts_reloads_and_stops(build):
     for tool in ("systemd-nspawn", "mmdebstrap", "unshare"):
         if not shutil.which(tool):
             raise Skip(tool + " is not installed")
@@ -108,5 +108,5 @@ def test_the_unit_starts_reloads_and_stops(build):
 
 
 if __name__ == "__main__":
-    sys.exit(main([test_install_and_uninstall_are_each_others_inverse,
-                   test_the_unit_starts_reloads_and_stops]))
+    sys.exit(main([install_and_uninstall_are_each_others_inverse,
+                   the_unit_starts_reloads_and_stops]))
