@@ -13,12 +13,13 @@
 struct bytes {
 	char *ptr; /* owned; ends with a 0 that len does not count */
 	size_t len;
+	size_t cap;
 };
 
 static void bytes_free(struct bytes *b)
 {
 	free(b->ptr);
-	*b = (struct bytes){NULL, 0};
+	*b = (struct bytes){0};
 }
 
 static void *must(void *p)
@@ -30,11 +31,15 @@ static void *must(void *p)
 
 static void bytes_add(struct bytes *b, const char *ptr, size_t len)
 {
-	char *grown = must(realloc(b->ptr, b->len + len + 1));
+	char *grown;
 
+	if (len >= b->cap - b->len) {
+		b->cap = (b->cap + len) * 2 + 64;
+		grown = must(realloc(b->ptr, b->cap));
+		b->ptr = grown;
+	}
 	if (len)
-		memcpy(grown + b->len, ptr, len);
-	b->ptr = grown;
+		memcpy(b->ptr + b->len, ptr, len);
 	b->len += len;
 	b->ptr[b->len] = '\0';
 }
@@ -44,10 +49,10 @@ static void bytes_text(struct bytes *b, const char *text)
 	bytes_add(b, text, strlen(text));
 }
 
-/* The whole file; {NULL, 0} when it cannot be read. */
+/* The whole file; ptr is NULL when it cannot be read. */
 static struct bytes file_bytes(const char *dir, const char *name)
 {
-	struct bytes b = {NULL, 0};
+	struct bytes b = {0};
 	char path[4096], piece[65536];
 	size_t n;
 	FILE *f;
@@ -71,7 +76,7 @@ static const char *const coding_names[CODINGS] = {"", "gzip", "br", "zstd"};
 static struct bytes gzip(const struct bytes *in, bool inflate_it)
 {
 	z_stream z = {.next_in = (Bytef *)in->ptr, .avail_in = (uInt)in->len};
-	struct bytes out = {NULL, 0};
+	struct bytes out = {0};
 	char piece[16384];
 	int rc = inflate_it ? inflateInit2(&z, 31)
 			    : deflateInit2(&z, 6, Z_DEFLATED, 31, 8, Z_DEFAULT_STRATEGY);
@@ -89,7 +94,7 @@ static struct bytes gzip(const struct bytes *in, bool inflate_it)
 
 static struct bytes encode(const struct bytes *in, enum coding coding)
 {
-	struct bytes out = {NULL, 0};
+	struct bytes out = {0};
 	size_t room = in->len + in->len / 2 + 1024;
 
 	if (coding == CODING_GZIP)
@@ -148,7 +153,7 @@ static void add_body(struct bytes *out, const struct bytes *body, size_t chunk)
 static struct bytes message(const struct bytes *head, const struct bytes *plain, enum coding coding,
 			    size_t chunk)
 {
-	struct bytes out = {NULL, 0}, body = encode(plain, coding);
+	struct bytes out = {0}, body = encode(plain, coding);
 	char line[64];
 
 	for (const char *p = head->ptr; *p && strncmp(p, "\r\n", 2) != 0;) {
