@@ -85,9 +85,6 @@ struct slice provider_path_model(const struct api_path *path, struct slice targe
 const struct provider *provider_by_shape(struct slice method, struct slice target,
 					 const struct api_path **path);
 
-/* Every path suffix that makes an unlisted host a candidate, for the kernel's table. */
-void provider_each_shape(void (*each)(void *user, const char *suffix), void *user);
-
 /* Every host suffix, without port, for the kernel's table; order is free. */
 void provider_table_each_host(const struct provider_table *t,
 			      void (*each)(void *user, const char *suffix), void *user);

@@ -310,13 +310,16 @@ struct slice provider_path_model(const struct api_path *row, struct slice target
 
 /* ---- the shape rule -------------------------------------------------------------------------- */
 
-/* The path ends that self-hosted servers and gateways share, and whose they are. */
+/*
+ * The path ends that self-hosted servers and gateways share, and whose they are. The kernel's
+ * candidate paths (privsep/broker.c) are the same.
+ */
 static const struct shape {
 	const char *suffix;
 	const struct provider *provider;
 } shapes[] = {
 	{"/chat/completions", &provider_openai}, {"/v1/completions", &provider_openai},
-	{"/v1/embeddings", &provider_openai},	 {"/v1/responses", &provider_openai},
+	{"/embeddings", &provider_openai},	 {"/v1/responses", &provider_openai},
 	{"/v1/messages", &provider_anthropic},
 };
 
@@ -340,12 +343,6 @@ const struct provider *provider_by_shape(struct slice method, struct slice targe
 		return shapes[i].provider;
 	}
 	return NULL;
-}
-
-void provider_each_shape(void (*each)(void *user, const char *suffix), void *user)
-{
-	for (size_t i = 0; i < ARRAY_LEN(shapes); i++)
-		each(user, shapes[i].suffix);
 }
 
 /* ---- the table ------------------------------------------------------------------------------- */
