@@ -150,7 +150,9 @@ static __always_inline void emit_piece(const struct call *call, __u64 done, __u6
 	}
 	rec->len = len;
 	bpf_ringbuf_submit(rec, wake);
-	add_to(&gate_stats, TT_STAT_BYTES_TAKEN, len);
+	/* Never add a constant 0: clang makes it an atomic or, which 5.10 does not have. */
+	if (size)
+		add_to(&gate_stats, TT_STAT_BYTES_TAKEN, len);
 }
 
 /*

@@ -55,7 +55,10 @@ static __always_inline enum start read_start(__u64 buf, __u64 len)
 	return start_of(first);
 }
 
-/* Longest rule that ends text[from, *to), or 0. text holds `size` bytes. */
+/*
+ * Longest rule that ends text[from, *to), or 0. text holds `size` bytes, a power of two. Without a
+ * branch in the loop there is but one path through it; what lies outside is read and made 0.
+ */
 static __always_inline __u32 suffix_class(void *map, const char *text, __u64 size, __u64 from,
 					  const __u32 *to)
 {
@@ -64,13 +67,15 @@ static __always_inline __u32 suffix_class(void *map, const char *text, __u64 siz
 	__u32 *class;
 
 	for (__u64 i = 0; i < TT_HOST_MAX; i++) {
-		__u64 at = read_back(to) - 1 - i;
+		__u64 at = (from + len - 1 - i) & (size - 1);
+		__u64 before_end = i - len, after_end = len - i;
 
-		barrier_var(at);
-		if (at < size && at >= from)
-			key.reversed[i] = text[at];
-		else
-			key.reversed[i] = at == from - 1 ? '.' : 0;
+		/* Keeps clang from making branches of the signs. */
+		barrier_var(before_end);
+		barrier_var(after_end);
+		before_end >>= 63;
+		after_end >>= 63;
+		key.reversed[i] = (__u8)text[at] * before_end + '.' * (1 ^ before_end ^ after_end);
 	}
 	key.prefix_len = 8 * (len < TT_HOST_MAX ? len + 1 : TT_HOST_MAX);
 	class = bpf_map_lookup_elem(map, &key);

@@ -4,7 +4,7 @@
  * delivers as JSON lines. Commands on stdin: pause, resume (the ring's consumer), stats, quit.
  *
  * usage: trace [--attach=N] [--returns=N] [--ring=BYTES] [--provider=HOST]... [--never=HOST]...
- *              [--judge=watch|mute] [--times=N] FILE...
+ *              [--judge=watch|mute] [--times=N] [--debug] FILE...
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "agent/base/log.h"
 #include "agent/capture/capture.h"
 #include "agent/discovery/sites.h"
 #include "agent/privsep/broker.h"
@@ -92,7 +93,8 @@ static void on_verdict(void *user, const struct conn_verdict *verdict)
 	       verdict->uid, verdict->comm, verdict->host);
 }
 
-static const struct capture_ops ops = {on_open, on_chunk, on_may_end, on_verdict};
+static const struct capture_ops ops = {
+	.opened = on_open, .chunk = on_chunk, .may_end = on_may_end, .verdict = on_verdict};
 
 static void print_array(const char *name, const uint64_t *values, size_t count)
 {
@@ -137,7 +139,7 @@ static void parse(struct options *o, int argc, char **argv)
 	static const struct option longs[] = {
 		{"attach", 1, NULL, 'a'},   {"returns", 1, NULL, 'r'}, {"ring", 1, NULL, 'b'},
 		{"provider", 1, NULL, 'p'}, {"never", 1, NULL, 'n'},   {"judge", 1, NULL, 'j'},
-		{"times", 1, NULL, 't'},    {NULL, 0, NULL, 0},
+		{"times", 1, NULL, 't'},    {"debug", 0, NULL, 'd'},   {NULL, 0, NULL, 0},
 	};
 	int c;
 
@@ -157,6 +159,8 @@ static void parse(struct options *o, int argc, char **argv)
 			o->judge = optarg;
 		else if (c == 't')
 			o->times = strtol(optarg, NULL, 10);
+		else if (c == 'd')
+			log_set_level(LOG_LEVEL_DEBUG);
 		else
 			exit(2);
 	}
