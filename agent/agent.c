@@ -86,12 +86,21 @@ static void on_process_started(void *user, uint32_t pid)
 	pipeline_process_started(a->pipeline, pid);
 }
 
+/* Everything the ring holds now, however fast it is filled meanwhile. */
+static void drain_all(struct agent *a)
+{
+	for (uint32_t n = 0; n < a->config->ring_bytes / CAPTURE_DRAIN_MAX; n++) {
+		if (!capture_drain(a->capture))
+			return;
+	}
+}
+
 /* The ring may still hold the process' last bytes: they count before its end does. */
 static void on_process_exited(void *user, uint32_t pid)
 {
 	struct agent *a = user;
 
-	capture_drain(a->capture);
+	drain_all(a);
 	pipeline_process_exited(a->pipeline, pid, clock_mono_ns());
 	broker_forget_process(a->broker, pid);
 }
@@ -537,7 +546,7 @@ static void stop(struct agent *a)
 {
 	notify_systemd("STOPPING=1");
 	if (a->capture)
-		capture_drain(a->capture);
+		drain_all(a);
 	discovery_free(a->discovery);
 	capture_free(a->capture);
 	pipeline_free(a->pipeline); /* open calls reach the ledger as partial */

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "agent/base/counters.h"
 #include "agent/base/log.h"
 #include "agent/stream/conn.h"
 #include "bpf/events.h"
@@ -109,6 +110,8 @@ static void on_done(void *user, const struct conn_id *conn, uint64_t started_ns,
 	call->started_at_us = ((int64_t)started_ns + p->wall_minus_mono_ns) / 1000;
 	attribution_fill(p->attribution, conn, call);
 	price_call(p->catalog, call);
+	if (call->usage.mismatch)
+		counter_add(COUNTER_USAGE_MISMATCH, 1);
 	note_unknown_role(p, call);
 	p->ops->call(p->user, call, catalog_model_id(p->catalog, call->provider, call->model));
 }

@@ -143,9 +143,10 @@ def bpf_refusal(build):
     """Why this machine cannot run the probes, or None. Asks the program itself."""
     if os.geteuid() != 0:
         return "not root"
-    probe = subprocess.run([os.path.join(TOP, build, "tolltap"), "doctor", "--probe"], text=True,
-                           stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    return None if probe.returncode == 0 else (probe.stderr.strip() or "doctor --probe failed")
+    probe = subprocess.run([os.path.join(TOP, build, "tolltap"), "doctor",
+                            "--storage.path=/nonexistent/tolltap"], text=True, capture_output=True)
+    bad = [line for line in probe.stdout.splitlines() if line.startswith("bad")]
+    return None if probe.returncode == 0 else (bad or ["tolltap doctor failed"])[0]
 
 
 def main():

@@ -22,8 +22,8 @@ const char *const ignored_reason_names[IGNORED_REASONS] = {
 struct work {
 	struct call call;
 	const struct dialect *dialect;
-	bool by_shape; /* the host is not listed: the answer must carry the dialect's marks */
-	enum basis basis;		/* as settled, before pricing */
+	bool by_shape;	  /* the host is not listed: the answer must carry the dialect's marks */
+	enum basis basis; /* as settled, before pricing */
 	char deployment[CALL_NAME_MAX]; /* what the path names in a model's place; "" = nothing */
 	bool coded;			/* the answer has a content coding */
 	struct request_body *request;

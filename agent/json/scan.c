@@ -594,8 +594,8 @@ enum json_result json_scan_eof(struct json_scan *s)
 	return result(s);
 }
 
-int json_scan_new(struct json_scan **out, struct json_paths *paths,
-		  const struct json_ops *ops, void *user)
+int json_scan_new(struct json_scan **out, struct json_paths *paths, const struct json_ops *ops,
+		  void *user)
 {
 	struct json_scan *s = malloc(sizeof(*s));
 

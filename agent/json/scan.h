@@ -59,7 +59,8 @@ struct json_ops {
 int json_paths_new(struct json_paths **out, const char *const *paths, size_t count) TT_MUST_CHECK;
 void json_paths_free(struct json_paths *paths); /* scanners keep what they still need */
 
-int json_scan_new(struct json_scan **out, struct json_paths *paths, const struct json_ops *ops, void *user) TT_MUST_CHECK;
+int json_scan_new(struct json_scan **out, struct json_paths *paths, const struct json_ops *ops,
+		  void *user) TT_MUST_CHECK;
 void json_scan_free(struct json_scan *s); /* wipes what was kept */
 enum json_result json_scan_feed(struct json_scan *s, struct slice bytes) TT_MUST_CHECK;
 enum json_result json_scan_eof(struct json_scan *s) TT_MUST_CHECK; /* ends a bare number */

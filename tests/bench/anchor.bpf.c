@@ -65,9 +65,9 @@ int copy_return(struct pt_regs *ctx)
 		return 0;
 	record->len = n;
 	bpf_probe_read_user(record->data, n & (2 * PIECE - 1), (void *)*buffer);
-	bpf_ringbuf_submit(record, bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) >= 65536 ?
-					   BPF_RB_FORCE_WAKEUP :
-					   BPF_RB_NO_WAKEUP);
+	bpf_ringbuf_submit(record, bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) >= 65536
+					   ? BPF_RB_FORCE_WAKEUP
+					   : BPF_RB_NO_WAKEUP);
 	return 0;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Attaches the anchor of anchor.bpf.c to SSL_read and SSL_write of a libssl, prints `ready`, consumes
- * the ring until its stdin ends.
+ * Attaches the anchor of anchor.bpf.c to SSL_read and SSL_write of a libssl, prints `ready`,
+ * consumes the ring until its stdin ends.
  *
  * usage: anchor empty|copy OBJECT LIBSSL
  */

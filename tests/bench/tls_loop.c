@@ -136,7 +136,8 @@ int main(int argc, char **argv)
 	SSL_set_tlsext_host_name(client, argv[1]);
 	SSL_set_connect_state(client);
 	SSL_set_accept_state(server);
-	for (int i = 0; i < 8 && !(SSL_is_init_finished(client) && SSL_is_init_finished(server)); i++) {
+	for (int i = 0; i < 8 && !(SSL_is_init_finished(client) && SSL_is_init_finished(server));
+	     i++) {
 		SSL_do_handshake(client);
 		SSL_do_handshake(server);
 	}
@@ -148,8 +149,9 @@ int main(int argc, char **argv)
 		int events = number(argv[4]), size = number(argv[5]);
 		char *event = make_event(size);
 
-		printf("%.1f\n", (double)round_trip(client, server, request, event, events, size,
-						    buffer) / events);
+		printf("%.1f\n",
+		       (double)round_trip(client, server, request, event, events, size, buffer) /
+			       events);
 		free(event);
 	}
 	return 0;
