@@ -108,7 +108,7 @@ lint: ## the house rules and the format
 	$(Q)tests/check/lint.py
 	$(Q)clang-format --dry-run -Werror $$(git ls-files '*.c' '*.h')
 
-check-kernels: $(BUILD)/tolltap ## load and meter one call on Linux 5.10, in an emulator
+check-kernels: $(BUILD)/tolltap $(KERNEL) ## load and meter one call on Linux 5.10, in an emulator
 	$(Q)packaging/as-root.sh tests/kernel/vm.sh check $(BUILD) 5.10
 
 # ---- fuzzing ----------------------------------------------------------------------------------
