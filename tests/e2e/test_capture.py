@@ -338,8 +338,12 @@ def shape_rule_and_host_roles(build):
             for row in rows:
                 assert row["basis"] == "unpriced" and row["cost_pusd"] is None and row["tokens"]
             assert agent.metric_sum("tolltap_unpriced_calls_total", "host_role_unknown") == 2
-            doctor = agent.command("doctor", "--storage.path=" + agent.storage, check=False)
-            assert "--provider.host=%s=openai" % host in doctor.stdout, doctor.stdout
+
+            def hinted():
+                doctor = agent.command("doctor", "--storage.path=" + agent.storage, check=False)
+                return "--provider.host=%s=openai" % host in doctor.stdout
+
+            wait_until(hinted, 3, "doctor prints the line to add")
         for role, cost in (("", "priced"), (",role=gateway", "priced"),
                            (",role=self_hosted", "free")):
             with Agent(build, "--provider.host=%s=openai%s" % (host, role)) as agent:
