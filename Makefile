@@ -42,6 +42,7 @@ include packaging/packaging.mk
 
 .PHONY: all tests unit check lint check-kernels check-fuzz fuzz bench clean help
 all: $(BUILD)/tolltap ## build the binary
+	@:
 
 $(BUILD)/bpf/%.o: bpf/%.bpf.c $(wildcard bpf/*.h)
 	@mkdir -p $(@D)
