@@ -246,6 +246,15 @@ static void list_provider_host(void *user, const char *suffix)
 		log_warn("gate", "host %s not listed: %s", suffix, strerror(-err));
 }
 
+static void list_candidate_path(void *user, const char *suffix)
+{
+	struct agent *a = user;
+	int err = broker_list_path(a->broker, suffix);
+
+	if (err)
+		log_warn("gate", "path %s not listed: %s", suffix, strerror(-err));
+}
+
 static void fill_host_gate(struct agent *a, const struct config *config)
 {
 	broker_clear_hosts(a->broker);
@@ -489,6 +498,7 @@ static int start_capture(struct agent *a)
 		rc = discovery_new(&a->discovery, a->broker, &discovery_ops, a);
 	if (rc == 0) {
 		fill_host_gate(a, a->config);
+		provider_each_shape(list_candidate_path, a);
 		discovery_prime(a->discovery);
 		rc = discovery_scan(a->discovery);
 	}

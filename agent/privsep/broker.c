@@ -27,14 +27,6 @@ const char *const attach_kind_names[ATTACH_KINDS] = {
 const char *const return_kind_names[RETURN_KINDS] = {
 	[RETURN_TRAMPOLINE] = "trampoline", [RETURN_SITES] = "sites"};
 
-/*
- * Ends of API paths that make an unlisted host a candidate (design 2.1). Wide on purpose: the
- * answer is judged before anything is counted.
- */
-static const char *const candidate_paths[] = {
-	"/chat/completions", "/v1/completions", "/v1/messages", "/v1/responses", "/embeddings",
-};
-
 /* The programs of one hook; leave and ret_site are NULL where only the entry matters. */
 struct hook_programs {
 	struct bpf_program *enter, *session, *leave, *ret_site;
@@ -172,20 +164,6 @@ static bool host_key(struct tt_host_key *key, const char *text, bool close)
 	return true;
 }
 
-static int fill_paths(struct broker *b)
-{
-	uint32_t value = 1;
-
-	for (size_t i = 0; i < ARRAY_LEN(candidate_paths); i++) {
-		struct tt_host_key key;
-
-		if (!host_key(&key, candidate_paths[i], false) ||
-		    bpf_map_update_elem(bpf_map__fd(b->skel->maps.paths), &key, &value, BPF_ANY))
-			return -EINVAL;
-	}
-	return 0;
-}
-
 int broker_new(struct broker **out, const struct broker_opts *opts, char *err, size_t err_size)
 {
 	struct broker *b = calloc(1, sizeof(*b));
@@ -204,8 +182,6 @@ int broker_new(struct broker **out, const struct broker_opts *opts, char *err, s
 		goto fail;
 	}
 	rc = load_best(b, opts);
-	if (!rc)
-		rc = fill_paths(b);
 	if (rc) {
 		snprintf(err, err_size, "the kernel refused the BPF programs (%s): %s",
 			 strerror(-rc),
@@ -250,6 +226,16 @@ int broker_list_host(struct broker *b, const char *suffix, bool provider)
 	if (!host_key(&key, suffix, true))
 		return -EINVAL;
 	return bpf_map_update_elem(bpf_map__fd(b->skel->maps.hosts), &key, &class, BPF_ANY);
+}
+
+int broker_list_path(struct broker *b, const char *suffix)
+{
+	uint32_t value = 1;
+	struct tt_host_key key;
+
+	if (!host_key(&key, suffix, false))
+		return -EINVAL;
+	return bpf_map_update_elem(bpf_map__fd(b->skel->maps.paths), &key, &value, BPF_ANY);
 }
 
 void broker_clear_hosts(struct broker *b)

@@ -66,6 +66,12 @@ int broker_ring_fd(const struct broker *b); /* the ring map; borrowed */
 int broker_list_host(struct broker *b, const char *suffix, bool provider) TT_MUST_CHECK;
 void broker_clear_hosts(struct broker *b);
 
+/*
+ * Lists the end of an API path: a POST to it makes a connection to an unlisted host a candidate.
+ * Returns 0 or -errno.
+ */
+int broker_list_path(struct broker *b, const char *suffix) TT_MUST_CHECK;
+
 /* The agent's judgement on a candidate. Returns 0 or -errno. */
 int broker_judge(struct broker *b, uint32_t tgid, uint64_t ssl, bool watch) TT_MUST_CHECK;
 /* Drop kernel state of a process that is gone. */

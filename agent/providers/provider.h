@@ -78,6 +78,9 @@ bool provider_is_poll(const struct provider *p, struct slice method, struct slic
 /* The segment of target that stands for "{model}" in path, or {NULL, 0}. */
 struct slice provider_path_model(const struct api_path *path, struct slice target);
 
+/* Every path suffix of the shape rule, for the kernel's table. */
+void provider_each_shape(void (*each)(void *user, const char *suffix), void *user);
+
 /*
  * The shape rule: the provider whose dialect an unlisted host seems to speak, by path alone
  * (OpenAI- or Anthropic-compatible), or NULL.

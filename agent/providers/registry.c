@@ -310,10 +310,7 @@ struct slice provider_path_model(const struct api_path *row, struct slice target
 
 /* ---- the shape rule -------------------------------------------------------------------------- */
 
-/*
- * The path ends that self-hosted servers and gateways share, and whose they are. The kernel's
- * candidate paths (privsep/broker.c) are the same.
- */
+/* The path ends that self-hosted servers and gateways share, and whose they are. */
 static const struct shape {
 	const char *suffix;
 	const struct provider *provider;
@@ -322,6 +319,12 @@ static const struct shape {
 	{"/embeddings", &provider_openai},	 {"/v1/responses", &provider_openai},
 	{"/v1/messages", &provider_anthropic},
 };
+
+void provider_each_shape(void (*each)(void *user, const char *suffix), void *user)
+{
+	for (size_t i = 0; i < ARRAY_LEN(shapes); i++)
+		each(user, shapes[i].suffix);
+}
 
 const struct provider *provider_by_shape(struct slice method, struct slice target,
 					 const struct api_path **path)

@@ -17,6 +17,7 @@
 #include "agent/capture/capture.h"
 #include "agent/discovery/sites.h"
 #include "agent/privsep/broker.h"
+#include "agent/providers/provider.h"
 #include "bpf/events.h"
 
 #define HOSTS_MAX 8
@@ -166,10 +167,19 @@ static void parse(struct options *o, int argc, char **argv)
 	}
 }
 
+static void list_path(void *user, const char *suffix)
+{
+	struct trace *t = user;
+
+	if (broker_list_path(t->broker, suffix))
+		fprintf(stderr, "trace: path %s not listed\n", suffix);
+}
+
 static int list_hosts(struct trace *t, const struct options *o)
 {
 	int rc = 0;
 
+	provider_each_shape(list_path, t);
 	for (size_t i = 0; i < o->providers && !rc; i++)
 		rc = broker_list_host(t->broker, o->provider[i], true);
 	for (size_t i = 0; i < o->nevers && !rc; i++)
