@@ -225,7 +225,8 @@ static __always_inline void server_name(struct pt_regs *ctx)
 	X(write, TT_WRITE, 0)                     \
 	X(read, TT_READ, 0)                       \
 	X(write_ex, TT_WRITE, PT_REGS_PARM4(ctx)) \
-	X(read_ex, TT_READ, PT_REGS_PARM4(ctx))
+	X(read_ex, TT_READ, PT_REGS_PARM4(ctx))   \
+	X(write_ex2, TT_WRITE, PT_REGS_PARM5(ctx))
 
 /* Only a session program may return anything but 0. */
 #define X(name, dir, len_ptr)                           \

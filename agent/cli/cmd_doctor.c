@@ -389,13 +389,14 @@ static void print_files(const struct doctor *d)
 
 	if (!cJSON_GetArraySize(part(d, "files")))
 		return;
-	printf("\nTLS files:\n  %-9s %7s %9s  %s\n", "STATE", "PROBES", "PROCESSES", "PATH");
+	printf("\nTLS files:\n  %-9s %7s %-14s %9s  %s\n", "STATE", "PROBES", "ON", "PROCESSES",
+	       "PATH");
 	cJSON_ArrayForEach(file, part(d, "files"))
 	{
 		const char *reason = status_text(file, "reason");
 
-		printf("  %-9s %7lld %9lld  %s%s%s%s%s\n", status_text(file, "state"),
-		       (long long)status_number(file, "probes"),
+		printf("  %-9s %7lld %-14s %9lld  %s%s%s%s%s\n", status_text(file, "state"),
+		       (long long)status_number(file, "probes"), status_text(file, "site_class"),
 		       (long long)status_number(file, "processes"), status_text(file, "path"),
 		       status_flag(file, "deleted") ? " (deleted)" : "", *reason ? " (" : "",
 		       reason, *reason ? ")" : "");

@@ -23,7 +23,8 @@ enum decision decide(const struct evidence *evidence, const char **reason)
 	return DECISION_NOT_TLS;
 }
 
-enum decision decide_file(int fd, struct slice path, struct probe_sites *sites, const char **reason)
+enum decision decide_file(int fd, struct slice path, bool want_returns, struct probe_sites *sites,
+			  const char **reason)
 {
 	struct evidence evidence = {
 		.path = path,
@@ -32,7 +33,7 @@ enum decision decide_file(int fd, struct slice path, struct probe_sites *sites, 
 	};
 
 	if (!evidence.library)
-		evidence.sites = sites_find(fd, true, sites);
+		evidence.sites = sites_find(fd, want_returns, sites);
 	if (!evidence.library && evidence.sites != SITES_FOUND)
 		evidence.program = blind_by_program(path);
 	if (!evidence.library && !evidence.program && evidence.sites == SITES_NO_SYMBOLS)

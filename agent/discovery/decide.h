@@ -21,8 +21,11 @@ struct evidence {
 /* Pure: the decision and, for DECISION_BLIND, its reason (a literal). */
 enum decision decide(const struct evidence *evidence, const char **reason);
 
-/* Gathers the evidence, the dear kinds only when the cheap ones leave a doubt, and decides. */
-enum decision decide_file(int fd, struct slice path, struct probe_sites *sites,
+/*
+ * Gathers the evidence, the dear kinds only when the cheap ones leave a doubt, and decides.
+ * want_returns as sites_find.
+ */
+enum decision decide_file(int fd, struct slice path, bool want_returns, struct probe_sites *sites,
 			  const char **reason);
 
 #endif

@@ -118,7 +118,9 @@ static void attach(struct discovery *d, int fd, const struct probe_sites *sites,
 	}
 	file->state = FILE_ATTACHED;
 	file->probes = (uint32_t)broker_probe_count(d->broker, file->handle);
-	log_info(LOG, "%s: %u probes attached", file->path, file->probes);
+	file->site_class = sites_class(sites);
+	log_info(LOG, "%s: %u probes attached, on %s instructions", file->path, file->probes,
+		 site_class_names[file->site_class]);
 }
 
 /* A TLS file seen for the first time: attached, or refused with its reason. NULL: no room. */
@@ -152,11 +154,12 @@ static struct tls_file *new_file(struct discovery *d, int fd, const struct file_
 static struct tls_file *decide_new(struct discovery *d, int fd, const struct file_identity *id,
 				   struct slice path)
 {
+	bool want_returns = broker_caps(d->broker)->returns == RETURN_SITES;
 	const char *reason = NULL;
 	struct probe_sites sites;
 	struct tls_file *lower;
 
-	switch (decide_file(fd, path, &sites, &reason)) {
+	switch (decide_file(fd, path, want_returns, &sites, &reason)) {
 	case DECISION_PROBE:
 		lower = files_find_lower(&d->files, id, sites.build_id);
 		return lower ? lower : new_file(d, fd, id, path, &sites, NULL);
@@ -770,6 +773,9 @@ static void add_file(cJSON *list, const struct tls_file *file)
 	cJSON_AddStringToObject(row, "state", file_state_names[file->state]);
 	cJSON_AddStringToObject(row, "reason", file->reason);
 	cJSON_AddNumberToObject(row, "probes", file->probes);
+	cJSON_AddStringToObject(row, "site_class",
+				file->state == FILE_ATTACHED ? site_class_names[file->site_class]
+							     : "");
 	cJSON_AddNumberToObject(row, "processes", file->users);
 	cJSON_AddBoolToObject(row, "deleted", file->deleted);
 	cJSON_AddItemToArray(list, row);

@@ -175,6 +175,63 @@ bool elf_code_offset(const struct elf *elf, uint64_t address, uint64_t size, uin
 	return false;
 }
 
+/* .eh_frame_hdr (Linux Standard Base Core 5.0, 10.6.2), in the encodings that all linkers write. */
+struct unwind_table {
+	uint8_t version, frame_encoding, count_encoding, table_encoding;
+	int32_t frame;
+	uint32_t count;
+};
+
+struct unwind_row {
+	int32_t start, entry; /* relative to the table's own address; sorted by start */
+};
+
+#define UNWIND_VERSION	      1
+#define UNWIND_FRAME_ENCODING 0x1b /* DW_EH_PE_pcrel | DW_EH_PE_sdata4 */
+#define UNWIND_COUNT_ENCODING 0x03 /* DW_EH_PE_udata4 */
+#define UNWIND_TABLE_ENCODING 0x3b /* DW_EH_PE_datarel | DW_EH_PE_sdata4 */
+
+static bool unwind_readable(const struct unwind_table *table, uint64_t size)
+{
+	return table->version == UNWIND_VERSION && table->frame_encoding == UNWIND_FRAME_ENCODING &&
+	       table->count_encoding == UNWIND_COUNT_ENCODING &&
+	       table->table_encoding == UNWIND_TABLE_ENCODING &&
+	       table->count <= (size - sizeof(*table)) / sizeof(struct unwind_row);
+}
+
+bool elf_function_starts(struct elf *elf, uint64_t address)
+{
+	const Elf64_Phdr *seg = NULL;
+	struct unwind_table table;
+	uint32_t low = 0, high;
+
+	for (size_t i = 0; i < elf->segment_count && !seg; i++) {
+		if (elf->segments[i].p_type == PT_GNU_EH_FRAME)
+			seg = &elf->segments[i];
+	}
+	if (!seg || seg->p_filesz < sizeof(table) || !in_file(elf, seg->p_offset, seg->p_filesz) ||
+	    !elf_read(elf, seg->p_offset, &table, sizeof(table)) ||
+	    !unwind_readable(&table, seg->p_filesz))
+		return false;
+	for (high = table.count; low < high;) {
+		uint32_t middle = low + (high - low) / 2;
+		struct unwind_row row;
+		uint64_t start;
+
+		if (!elf_read(elf, seg->p_offset + sizeof(table) + middle * sizeof(row), &row,
+			      sizeof(row)))
+			return false;
+		start = seg->p_vaddr + (uint64_t)(int64_t)row.start;
+		if (start == address)
+			return true;
+		if (start < address)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return false;
+}
+
 /* A size rounded up to the alignment of notes; the caller has bounded it by ELF_NOTES_MAX. */
 static size_t note_padded(size_t n)
 {

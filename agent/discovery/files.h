@@ -30,10 +30,11 @@ struct tls_file {
 	char build_id[41];
 	bool executable;
 	bool deleted;
-	int handle;	   /* of the broker; -1 = not attached */
-	uint32_t probes;   /* armed */
-	uint32_t users;	   /* processes linked to it */
-	uint32_t idle_for; /* scan cycles without a user and without its path */
+	int handle;		    /* of the broker; -1 = not attached */
+	uint32_t probes;	    /* armed */
+	enum site_class site_class; /* of them on reads and writes */
+	uint32_t users;		    /* processes linked to it */
+	uint32_t idle_for;	    /* scan cycles without a user and without its path */
 };
 
 /* Returns 0 or -errno. */

@@ -3,11 +3,18 @@
 
 #include "agent/discovery/elf.h"
 #include "agent/discovery/returns.h"
+#include "agent/discovery/worker.h"
 
 const char *const hook_symbols[HOOKS] = {
-	[HOOK_WRITE] = "SSL_write",	[HOOK_READ] = "SSL_read", [HOOK_WRITE_EX] = "SSL_write_ex",
-	[HOOK_READ_EX] = "SSL_read_ex", [HOOK_FREE] = "SSL_free", [HOOK_CLEAR] = "SSL_clear",
-	[HOOK_CTRL] = "SSL_ctrl",
+	[HOOK_WRITE] = "SSL_write",	  [HOOK_READ] = "SSL_read",
+	[HOOK_WRITE_EX] = "SSL_write_ex", [HOOK_READ_EX] = "SSL_read_ex",
+	[HOOK_FREE] = "SSL_free",	  [HOOK_CLEAR] = "SSL_clear",
+	[HOOK_CTRL] = "SSL_ctrl",	  [HOOK_WRITE_EX2] = "SSL_write_ex2",
+};
+
+const char *const site_class_names[SITE_CLASSES] = {
+	[SITE_EMULATED] = "emulated",
+	[SITE_SINGLE_STEPPED] = "single-stepped",
 };
 
 const char *const sites_refusal_names[SITES_REFUSALS] = {
@@ -175,6 +182,70 @@ static enum sites_refusal symbols_find(struct elf *elf, uint32_t table_type, cha
 	return SITES_FOUND;
 }
 
+/* Covers that may share a worker; it has the arguments of ex. */
+static const struct cover_pair {
+	enum hook plain, ex;
+	uint32_t out_arg; /* the argument of ex, from 0, that points to the length moved */
+} cover_pairs[] = {
+	{HOOK_READ, HOOK_READ_EX, 3},
+	{HOOK_WRITE, HOOK_WRITE_EX, 3},
+	{HOOK_WRITE, HOOK_WRITE_EX2, 4},
+};
+
+/* How the function at an address starts; *skip as site_classify. False: not in executable bytes. */
+static bool classify(struct elf *elf, uint64_t address, uint64_t size, uint64_t *offset,
+		     enum site_class *class_, uint32_t *skip)
+{
+	uint8_t head[8];
+
+	if (!elf_code_offset(elf, address, size > sizeof(head) ? size : sizeof(head), offset) ||
+	    !elf_read(elf, *offset, head, sizeof(head)))
+		return false;
+	*class_ = site_classify(head, sizeof(head), skip);
+	return true;
+}
+
+static bool is_cheap(struct elf *elf, uint64_t address)
+{
+	enum site_class class_;
+	uint64_t offset;
+	uint32_t skip;
+
+	return classify(elf, address, 0, &offset, &class_, &skip) && class_ == SITE_EMULATED;
+}
+
+/* Reads a cover's code into bytes. */
+static bool read_cover(struct elf *elf, const struct symbol *symbol, uint8_t *bytes,
+		       struct cover *out)
+{
+	uint64_t offset;
+
+	if (!symbol->address || symbol->size == 0 || symbol->size > COVER_BYTES_MAX ||
+	    !elf_code_offset(elf, symbol->address, symbol->size, &offset) ||
+	    !elf_read(elf, offset, bytes, symbol->size))
+		return false;
+	*out = (struct cover){bytes, symbol->size, symbol->address};
+	return true;
+}
+
+/* Puts one site at the worker of a pair in place of two, where that is cheaper. */
+static void use_worker(struct elf *elf, const struct cover_pair *pair, struct symbols *symbols)
+{
+	struct symbol *plain = &symbols->of[pair->plain], *ex = &symbols->of[pair->ex];
+	uint8_t plain_code[COVER_BYTES_MAX], ex_code[COVER_BYTES_MAX];
+	struct cover plain_cover, ex_cover;
+	uint64_t worker;
+
+	if (!read_cover(elf, plain, plain_code, &plain_cover) ||
+	    !read_cover(elf, ex, ex_code, &ex_cover) || is_cheap(elf, plain->address))
+		return;
+	worker = worker_of(&plain_cover, &ex_cover, pair->out_arg);
+	if (!worker || !is_cheap(elf, worker) || !elf_function_starts(elf, worker))
+		return;
+	*plain = (struct symbol){0};
+	*ex = (struct symbol){.address = worker};
+}
+
 static void find_returns(struct elf *elf, struct probe_site *site)
 {
 	_cleanup_(freep) uint8_t *code = NULL;
@@ -195,17 +266,13 @@ static bool resolve(struct elf *elf, enum hook hook, const struct symbol *symbol
 		    struct probe_site *out)
 {
 	struct probe_site site = {.hook = hook};
-	uint8_t head[8];
-	uint64_t size = symbol->size > sizeof(head) ? symbol->size : sizeof(head);
 	uint32_t skip;
 
 	if (symbol->size > UINT32_MAX ||
-	    !elf_code_offset(elf, symbol->address, size, &site.function) ||
-	    !elf_read(elf, site.function, head, sizeof(head)))
+	    !classify(elf, symbol->address, symbol->size, &site.function, &site.class_, &skip))
 		return false;
 	site.size = (uint32_t)symbol->size;
-	site.class_ = site_classify(head, sizeof(head), &skip);
-	if (skip >= symbol->size)
+	if (site.size && skip >= site.size)
 		skip = 0;
 	site.entry = site.function + skip;
 	if (want_returns)
@@ -228,6 +295,8 @@ static enum sites_refusal sites_of(struct elf *elf, bool want_returns, struct pr
 		refusal = symbols_find(elf, SHT_SYMTAB, scratch, &symbols);
 	if (refusal != SITES_FOUND)
 		return refusal;
+	for (size_t i = 0; i < ARRAY_LEN(cover_pairs) && !want_returns; i++)
+		use_worker(elf, &cover_pairs[i], &symbols);
 	for (int hook = 0; hook < HOOKS; hook++) {
 		const struct symbol *symbol = &symbols.of[hook];
 
@@ -256,4 +325,18 @@ enum sites_refusal sites_find(int fd, bool want_returns, struct probe_sites *out
 	refusal = sites_of(&elf, want_returns, out);
 	elf_close(&elf);
 	return refusal;
+}
+
+enum site_class sites_class(const struct probe_sites *sites)
+{
+	enum site_class dearest = SITE_EMULATED;
+
+	for (size_t i = 0; i < sites->count; i++) {
+		const struct probe_site *site = &sites->site[i];
+
+		if (site->hook != HOOK_FREE && site->hook != HOOK_CLEAR &&
+		    site->hook != HOOK_CTRL && site->class_ > dearest)
+			dearest = site->class_;
+	}
+	return dearest;
 }

@@ -17,6 +17,7 @@ enum hook {
 	HOOK_FREE,
 	HOOK_CLEAR,
 	HOOK_CTRL,
+	HOOK_WRITE_EX2, /* OpenSSL 3.3: flags as the 4th argument, the length behind the 5th */
 	HOOKS
 };
 extern const char *const hook_symbols[HOOKS]; /* "SSL_write", ... */
@@ -25,7 +26,9 @@ extern const char *const hook_symbols[HOOKS]; /* "SSL_write", ... */
 enum site_class {
 	SITE_EMULATED,	     /* push, jmp, jcc, call, nop: the kernel emulates the instruction */
 	SITE_SINGLE_STEPPED, /* anything else */
+	SITE_CLASSES
 };
+extern const char *const site_class_names[SITE_CLASSES];
 
 #define SITE_RETURNS_MAX 32 /* more ret instructions in one function: refused */
 #define SITES_MAX	 HOOKS
@@ -62,8 +65,13 @@ struct probe_sites {
 /*
  * Reads symbols of the ELF file behind fd (bounded, hostile input expected) and fills *out.
  * want_returns asks for the ret-site sweep by a real decoder; a function whose sweep does not end
- * exactly at its end, or that leaves by a tail jump, gets return_count 0.
+ * exactly at its end, or that leaves by a tail jump, gets return_count 0. Without it a hook may sit
+ * at an internal function of the same arguments that covers other hooks too, which are then left
+ * out (agent/discovery/worker.h): one of READ and READ_EX is always there, and one WRITE*.
  */
 enum sites_refusal sites_find(int fd, bool want_returns, struct probe_sites *out) TT_MUST_CHECK;
+
+/* The dearest class among the sites of reads and writes: what each call of this file costs. */
+enum site_class sites_class(const struct probe_sites *sites);
 
 #endif

@@ -60,6 +60,8 @@ static void list_programs(struct broker *b)
 		[HOOK_FREE] = {.enter = s->progs.enter_free},
 		[HOOK_CLEAR] = {.enter = s->progs.enter_clear},
 		[HOOK_CTRL] = {.enter = s->progs.enter_ctrl},
+		[HOOK_WRITE_EX2] = {s->progs.enter_write_ex2, s->progs.session_write_ex2,
+				    s->progs.return_write, s->progs.ret_site_write},
 	};
 
 	memcpy(b->programs, programs, sizeof(programs));

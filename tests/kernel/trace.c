@@ -120,9 +120,10 @@ static int attach(struct trace *t, const char *path, int times)
 {
 	_cleanup_(closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
 	char err[BROKER_ERROR_MAX] = "";
+	bool want_returns = broker_caps(t->broker)->returns == RETURN_SITES;
 	struct probe_sites sites;
 
-	if (fd < 0 || sites_find(fd, true, &sites) != SITES_FOUND) {
+	if (fd < 0 || sites_find(fd, want_returns, &sites) != SITES_FOUND) {
 		fprintf(stderr, "%s: no probe sites\n", path);
 		return -1;
 	}

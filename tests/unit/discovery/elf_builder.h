@@ -11,15 +11,18 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define BUILT_CODE_ADDRESS 0x401000
-#define BUILT_CODE_BYTES   256
-#define BUILT_SYMBOLS_MAX  16
+#define BUILT_CODE_ADDRESS   0x401000
+#define BUILT_CODE_BYTES     256
+#define BUILT_FUNCTION_BYTES 32 /* the unwind table has a function at each multiple */
+#define BUILT_SYMBOLS_MAX    16
+#define BUILT_UNWIND_ROWS    (BUILT_CODE_BYTES / BUILT_FUNCTION_BYTES)
+#define BUILT_UNWIND_AT	     0x500000
 
 enum built_section { BUILT_NULL, BUILT_SYMS, BUILT_STRINGS, BUILT_NAMES, BUILT_SECTIONS };
 
 struct built_elf {
 	Elf64_Ehdr head;
-	Elf64_Phdr segments[2];
+	Elf64_Phdr segments[3];
 	Elf64_Shdr sections[BUILT_SECTIONS];
 	Elf64_Sym syms[BUILT_SYMBOLS_MAX];
 	size_t sym_count;
@@ -31,6 +34,14 @@ struct built_elf {
 		char name[4];
 		uint8_t desc[20];
 	} note;
+	struct {
+		uint8_t encodings[4];
+		int32_t frame;
+		uint32_t count;
+		struct {
+			int32_t start, entry;
+		} rows[BUILT_UNWIND_ROWS];
+	} unwind;
 	uint8_t code[BUILT_CODE_BYTES];
 };
 
@@ -61,7 +72,7 @@ static inline void built_init(struct built_elf *b, uint32_t symbol_table_type)
 	b->head.e_machine = EM_X86_64;
 	b->head.e_phoff = offsetof(struct built_elf, segments);
 	b->head.e_phentsize = sizeof(Elf64_Phdr);
-	b->head.e_phnum = 2;
+	b->head.e_phnum = ARRAY_LEN(b->segments);
 	b->head.e_shoff = offsetof(struct built_elf, sections);
 	b->head.e_shentsize = sizeof(Elf64_Shdr);
 	b->head.e_shnum = BUILT_SECTIONS;
@@ -75,6 +86,15 @@ static inline void built_init(struct built_elf *b, uint32_t symbol_table_type)
 	b->segments[1] = (Elf64_Phdr){.p_type = PT_NOTE,
 				      .p_offset = offsetof(struct built_elf, note),
 				      .p_filesz = sizeof(b->note)};
+	b->segments[2] = (Elf64_Phdr){.p_type = PT_GNU_EH_FRAME,
+				      .p_offset = offsetof(struct built_elf, unwind),
+				      .p_vaddr = BUILT_UNWIND_AT,
+				      .p_filesz = sizeof(b->unwind)};
+	memcpy(b->unwind.encodings, "\x01\x1b\x03\x3b", 4);
+	b->unwind.count = BUILT_UNWIND_ROWS;
+	for (int i = 0; i < BUILT_UNWIND_ROWS; i++)
+		b->unwind.rows[i].start =
+			BUILT_CODE_ADDRESS + i * BUILT_FUNCTION_BYTES - BUILT_UNWIND_AT;
 	b->note.head = (Elf64_Nhdr){.n_namesz = 4, .n_descsz = 20, .n_type = NT_GNU_BUILD_ID};
 	memcpy(b->note.name, "GNU", 4);
 	memset(b->note.desc, 0xab, sizeof(b->note.desc));

@@ -318,6 +318,158 @@ static void bounds_the_time_of_huge_tables(void **state)
 	assert_true(end.tv_sec - begin.tv_sec < 5);
 }
 
+/* Covers of one worker: SSL_read 32 bytes into the code, SSL_read_ex at 64, the worker at 96. */
+static void built_covers(struct built_elf *b)
+{
+	static const uint8_t plain[] = {0x48, 0x83, 0xec, 0x18, 0x48, 0x89, 0xe1, 0x48, 0x63, 0xd2,
+					0xe8, 0x31, 0,	  0,	0,    0x48, 0x83, 0xc4, 0x18, 0xc3};
+	static const uint8_t ex[] = {0x48, 0x83, 0xec, 0x08, 0xe8, 0x17, 0,
+				     0,	   0,	 0x48, 0x83, 0xc4, 0x08, 0xc3};
+	static const uint8_t worker[] = {0xf3, 0x0f, 0x1e, 0xfa, 0x41, 0x55, 0x41, 0x5d, 0xc3};
+
+	built_init(b, SHT_DYNSYM);
+	b->syms[2].st_size = sizeof(plain);
+	built_symbol(b, "SSL_read_ex", BUILT_CODE_ADDRESS + 64, sizeof(ex));
+	memcpy(b->code + 32, plain, sizeof(plain));
+	memcpy(b->code + 64, ex, sizeof(ex));
+	memcpy(b->code + 96, worker, sizeof(worker));
+}
+
+static enum sites_refusal find_cheap(const struct built_elf *b, struct probe_sites *out)
+{
+	_cleanup_(closep) int fd = built_open(b, sizeof(*b));
+
+	assert_true(fd >= 0);
+	return sites_find(fd, false, out);
+}
+
+static void one_worker_stands_for_its_covers(void **state)
+{
+	const uint64_t code = offsetof(struct built_elf, code);
+	const struct probe_site *site;
+	struct probe_sites sites;
+	struct built_elf b;
+
+	(void)state;
+	built_covers(&b);
+	assert_int_equal(find_cheap(&b, &sites), SITES_FOUND);
+	assert_int_equal(sites.count, 2);
+	assert_null(site_of(&sites, HOOK_READ));
+	site = site_of(&sites, HOOK_READ_EX);
+	assert_non_null(site);
+	assert_int_equal(site->function, code + 96);
+	assert_int_equal(site->entry, code + 100);
+	assert_int_equal(site->class_, SITE_EMULATED);
+	assert_int_equal(sites_class(&sites), SITE_EMULATED);
+	assert_non_null(site_of(&sites, HOOK_WRITE));
+}
+
+static void harm_worker_class(struct built_elf *b)
+{
+	memcpy(b->code + 96, "\x48\x83\xec\x08", 4);
+}
+static void harm_worker_address(struct built_elf *b)
+{
+	b->code[43] += 4;
+	b->code[69] += 4;
+}
+static void harm_worker_outside(struct built_elf *b)
+{
+	b->code[45] = b->code[71] = 1;
+}
+static void harm_cheap_cover(struct built_elf *b)
+{
+	memmove(b->code + 33, b->code + 32, 20);
+	b->code[32] = 0x55;
+	b->code[44]--;
+	b->syms[2].st_size++;
+}
+static void harm_cover_size(struct built_elf *b)
+{
+	b->syms[2].st_size = 0;
+}
+static void harm_unwind_row(struct built_elf *b)
+{
+	b->unwind.rows[3].start++;
+}
+static void harm_unwind_version(struct built_elf *b)
+{
+	b->unwind.encodings[0]++;
+}
+static void harm_unwind_encoding(struct built_elf *b)
+{
+	b->unwind.encodings[3] = 0x1b;
+}
+static void harm_unwind_count(struct built_elf *b)
+{
+	b->unwind.count = UINT32_MAX;
+}
+static void harm_unwind_empty(struct built_elf *b)
+{
+	b->unwind.count = 0;
+}
+static void harm_unwind_outside(struct built_elf *b)
+{
+	b->segments[2].p_offset = UINT64_MAX - 64;
+}
+static void harm_unwind_short(struct built_elf *b)
+{
+	b->segments[2].p_filesz = 8;
+}
+static void harm_unwind_none(struct built_elf *b)
+{
+	b->segments[2].p_type = PT_NULL;
+}
+
+static void doubt_about_a_worker_leaves_the_covers(void **state)
+{
+	static const struct {
+		const char *name;
+		void (*harm)(struct built_elf *b);
+	} cases[] = {
+		{"worker is no cheaper", harm_worker_class},
+		{"callee is no function's start", harm_worker_address},
+		{"callee outside the code", harm_worker_outside},
+		{"the cover is cheap itself", harm_cheap_cover},
+		{"cover of unknown size", harm_cover_size},
+		{"not in the unwind table", harm_unwind_row},
+		{"unwind table of another version", harm_unwind_version},
+		{"unwind table in another encoding", harm_unwind_encoding},
+		{"unwind table longer than its segment", harm_unwind_count},
+		{"empty unwind table", harm_unwind_empty},
+		{"unwind table outside the file", harm_unwind_outside},
+		{"unwind table too short", harm_unwind_short},
+		{"no unwind table", harm_unwind_none},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct probe_sites sites;
+		struct built_elf b;
+
+		built_covers(&b);
+		cases[i].harm(&b);
+		assert_int_equal(find_cheap(&b, &sites), SITES_FOUND);
+		if (sites.count != 3 ||
+		    site_of(&sites, HOOK_READ)->function != offsetof(struct built_elf, code) + 32)
+			fail_msg("%s", cases[i].name);
+	}
+}
+
+/* Where returns must be found, each public function is probed at its own entry. */
+static void returns_keep_the_covers(void **state)
+{
+	struct probe_sites sites;
+	struct built_elf b;
+
+	(void)state;
+	built_covers(&b);
+	assert_int_equal(find_built(&b, sizeof(b), &sites), SITES_FOUND);
+	assert_int_equal(sites.count, 3);
+	assert_int_equal(site_of(&sites, HOOK_READ)->return_count, 1);
+	assert_int_equal(sites_class(&sites), SITE_SINGLE_STEPPED);
+}
+
 /* The first existing path of a pattern, or skips the test. */
 static int open_real(const char *pattern)
 {
@@ -363,6 +515,15 @@ static void assert_rets(int fd, const struct probe_sites *sites)
 	}
 }
 
+static void assert_starts_with_push(int fd, const struct probe_site *site)
+{
+	uint8_t code[2];
+
+	assert_non_null(site);
+	assert_int_equal(pread(fd, code, sizeof(code), (off_t)site->entry), sizeof(code));
+	assert_int_equal(code[0] == 0x41 ? code[1] & 0xf8 : code[0] & 0xf8, 0x50);
+}
+
 /* Debian 12's libssl: facts of the shipped build, told apart by its sizes. */
 static void reads_real_libssl(void **state)
 {
@@ -375,7 +536,7 @@ static void reads_real_libssl(void **state)
 
 	(void)state;
 	assert_int_equal(sites_find(fd, true, &sites), SITES_FOUND);
-	assert_int_equal(sites.count, HOOKS);
+	assert_int_equal(sites.count, HOOKS - !site_of(&sites, HOOK_WRITE_EX2));
 	assert_string_equal(sites.soname, "libssl.so.3");
 	assert_int_equal(strlen(sites.build_id), 40);
 	assert_false(sites.executable);
@@ -384,6 +545,11 @@ static void reads_real_libssl(void **state)
 	assert_sites(&sites, want, ARRAY_LEN(want));
 	assert_int_equal(site_of(&sites, HOOK_READ)->class_, SITE_SINGLE_STEPPED);
 	assert_rets(fd, &sites);
+	assert_int_equal(sites_find(fd, false, &sites), SITES_FOUND);
+	assert_int_equal(sites.count, 5);
+	assert_int_equal(sites_class(&sites), SITE_EMULATED);
+	assert_starts_with_push(fd, site_of(&sites, HOOK_READ_EX));
+	assert_starts_with_push(fd, site_of(&sites, HOOK_WRITE_EX));
 }
 
 /* Node's official build of version 20: static OpenSSL 3.0, endbr64 + push, exported from .dynsym.
@@ -404,7 +570,7 @@ static void reads_real_node(void **state)
 	if (sites_find(fd, true, &sites) == SITES_NO_SYMBOLS)
 		skip(); /* a node that links the shared libssl */
 	read = site_of(&sites, HOOK_READ);
-	assert_int_equal(sites.count, HOOKS);
+	assert_int_equal(sites.count, HOOKS - !site_of(&sites, HOOK_WRITE_EX2));
 	assert_true(sites.executable);
 	assert_string_equal(sites.soname, "");
 	if (read->size != 443)
@@ -412,6 +578,9 @@ static void reads_real_node(void **state)
 	assert_sites(&sites, want, ARRAY_LEN(want));
 	assert_int_equal(read->class_, SITE_EMULATED);
 	assert_rets(fd, &sites);
+	assert_int_equal(sites_find(fd, false, &sites), SITES_FOUND);
+	assert_sites(&sites, (const struct expected_site[]){{HOOK_READ, 443, 0}}, 1);
+	assert_int_equal(sites_class(&sites), SITE_EMULATED);
 }
 
 static void refuses_files_without_tls(void **state)
@@ -438,6 +607,9 @@ int main(void)
 		cmocka_unit_test(survives_every_truncation),
 		cmocka_unit_test(survives_every_byte),
 		cmocka_unit_test(bounds_the_time_of_huge_tables),
+		cmocka_unit_test(one_worker_stands_for_its_covers),
+		cmocka_unit_test(doubt_about_a_worker_leaves_the_covers),
+		cmocka_unit_test(returns_keep_the_covers),
 		cmocka_unit_test(reads_real_libssl),
 		cmocka_unit_test(reads_real_node),
 		cmocka_unit_test(refuses_files_without_tls),
