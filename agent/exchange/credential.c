@@ -14,16 +14,25 @@ static const struct kind {
 	const char *host;   /* NULL = any */
 	const char *name;
 	enum billing_mode billing;
+	const char *beta; /* what stands in anthropic-beta; NULL = any */
 } kinds[] = {
-	{"authorization", "Bearer ", "sk-ant-oat", NULL, "oauth", BILLING_SUBSCRIPTION},
-	{"authorization", "Bearer ", "eyJ", "chatgpt.com", "oauth", BILLING_SUBSCRIPTION},
-	{"authorization", "Bearer ", "eyJ", NULL, "oauth", BILLING_METERED},
-	{"authorization", "Bearer ", "", NULL, "api_key", BILLING_METERED},
-	{"authorization", "Basic ", "", NULL, "basic", BILLING_METERED},
-	{"x-api-key", "", "", NULL, "api_key", BILLING_METERED},
-	{"api-key", "", "", NULL, "azure_key", BILLING_METERED},
-	{"x-goog-api-key", "", "", NULL, "api_key", BILLING_METERED},
+	{"authorization", "Bearer ", "sk-ant-oat", NULL, "oauth", BILLING_SUBSCRIPTION, NULL},
+	{"authorization", "Bearer ", "", NULL, "oauth", BILLING_SUBSCRIPTION, "oauth-"},
+	{"authorization", "Bearer ", "eyJ", "chatgpt.com", "oauth", BILLING_SUBSCRIPTION, NULL},
+	{"authorization", "Bearer ", "eyJ", NULL, "oauth", BILLING_METERED, NULL},
+	{"authorization", "Bearer ", "", NULL, "api_key", BILLING_METERED, NULL},
+	{"authorization", "Basic ", "", NULL, "basic", BILLING_METERED, NULL},
+	{"x-api-key", "", "", NULL, "api_key", BILLING_METERED, NULL},
+	{"api-key", "", "", NULL, "azure_key", BILLING_METERED, NULL},
+	{"x-goog-api-key", "", "", NULL, "api_key", BILLING_METERED, NULL},
 };
+
+static bool has_beta(const struct http_head *head, const char *beta)
+{
+	struct slice value = http_head_get(head, "anthropic-beta");
+
+	return value.len && memmem(value.ptr, value.len, beta, strlen(beta));
+}
 
 /* The credential in this form, or {NULL, 0}. */
 static struct slice find(const struct kind *kind, const struct http_head *head, const char *host)
@@ -32,7 +41,8 @@ static struct slice find(const struct kind *kind, const struct http_head *head, 
 
 	if (value.len <= scheme.len || !slice_ieq((struct slice){value.ptr, scheme.len}, scheme))
 		return (struct slice){NULL, 0};
-	if (kind->host && strcmp(kind->host, host) != 0)
+	if ((kind->host && strcmp(kind->host, host) != 0) ||
+	    (kind->beta && !has_beta(head, kind->beta)))
 		return (struct slice){NULL, 0};
 	value = slice_trim((struct slice){value.ptr + scheme.len, value.len - scheme.len});
 	return slice_starts(value, slice_of(kind->prefix)) ? value : (struct slice){NULL, 0};

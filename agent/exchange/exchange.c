@@ -29,7 +29,7 @@ struct work {
 	struct request_body *request;
 	struct decode *decode;
 	struct meter *meter;
-	bool answer_lost; /* part of the answer's body was not read */
+	bool answer_gap; /* part of the answer was not captured */
 	uint64_t first_byte_ns;
 	uint64_t first_content_ns;
 	uint64_t now_ns; /* of the piece being decoded */
@@ -201,10 +201,10 @@ static void on_decoded(void *user, struct slice bytes)
 		w->first_content_ns = w->now_ns;
 }
 
-/* From here on the body cannot be read. */
+/* From here on the body cannot be read: what it said so far may not be its last word. */
 static void stop_reading(struct work *w)
 {
-	w->answer_lost = true;
+	meter_gap(w->meter);
 	decode_free(w->decode);
 	w->decode = NULL;
 }
@@ -224,16 +224,12 @@ static void begin_answer(struct exchange *x, const struct http_head *head)
 	struct slice coding = http_head_get(head, "content-encoding");
 	int err;
 
-	if (!paths || meter_new(&w->meter, w->dialect, paths, says_events(head))) {
-		w->answer_lost = true;
+	if (!paths || meter_new(&w->meter, w->dialect, paths, says_events(head)))
 		return;
-	}
 	w->coded = coding.len && !slice_ieq(coding, SLICE("identity"));
 	err = decode_new(&w->decode, coding, on_decoded, w);
-	if (err) {
+	if (err)
 		counter_add(COUNTER_DECODE_CODING, 1);
-		w->answer_lost = true;
-	}
 }
 
 void exchange_response_head(struct exchange *x, const struct http_head *head, uint64_t now_ns)
@@ -298,13 +294,14 @@ void exchange_response_gap(struct exchange *x, uint64_t n)
 	if (!w)
 		return;
 	w->call.gaps++;
-	w->answer_lost = true;
+	w->answer_gap = true;
 	if (!w->meter)
 		return;
-	meter_gap(w->meter);
 	/* Compressed bytes mean nothing without those before them. */
 	if (w->coded)
 		stop_reading(w);
+	else
+		meter_gap(w->meter);
 }
 
 /* ---- the record ------------------------------------------------------------------------------ */
@@ -334,18 +331,25 @@ static void take(char *dst, size_t size, const struct answer *a, enum answer_tex
 		set_text(dst, size, a->text[field]);
 }
 
+/* "auto" proves nothing: neither asked for nor in an answer that leaves the tier open. */
+static void set_tier(struct call *c, const char *served)
+{
+	if (strcmp(c->service_tier, "auto") == 0)
+		c->service_tier[0] = '\0';
+	if (served[0] && (strcmp(served, "auto") != 0 || !c->service_tier[0]))
+		set_text(c->service_tier, sizeof(c->service_tier), served);
+	c->batch = strcmp(c->service_tier, "batch") == 0;
+}
+
 static void set_names(struct work *w, const struct answer *a)
 {
 	struct call *c = &w->call;
 
 	take(c->response_id, sizeof(c->response_id), a, TEXT_RESPONSE_ID);
-	if (strcmp(c->service_tier, "auto") == 0) /* asking for it proves nothing */
-		c->service_tier[0] = '\0';
-	take(c->service_tier, sizeof(c->service_tier), a, TEXT_SERVICE_TIER);
+	set_tier(c, a->text[TEXT_SERVICE_TIER]);
 	take(c->inference_geo, sizeof(c->inference_geo), a, TEXT_INFERENCE_GEO);
 	take(c->speed, sizeof(c->speed), a, TEXT_SPEED);
 	take(c->model, sizeof(c->model), a, TEXT_MODEL);
-	c->batch = strcmp(c->service_tier, "batch") == 0;
 }
 
 /* What the usage is worth, given how the answer ended. */
@@ -355,10 +359,12 @@ static enum basis basis_of(const struct work *w, bool whole)
 	const struct usage *u = &w->call.usage;
 
 	if (!u->known)
-		return whole && !w->answer_lost ? BASIS_ESTIMATED : BASIS_PARTIAL;
+		return whole && !w->answer_gap ? BASIS_ESTIMATED : BASIS_PARTIAL;
 	if (!facts->final || (facts->stream && !whole) || u->lower_bound)
 		return BASIS_PARTIAL;
-	return u->provider_cost_pusd >= 0 ? BASIS_PROVIDER_REPORTED : BASIS_REPORTED_USAGE;
+	/* What a gateway says a call costs is its estimate: no bill, unless its prices say so. */
+	return u->provider_cost_pusd >= 0 && w->call.role != ROLE_GATEWAY ? BASIS_PROVIDER_REPORTED
+									  : BASIS_REPORTED_USAGE;
 }
 
 static void settle_answer(struct work *w, enum message_end how)

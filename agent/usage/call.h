@@ -97,7 +97,7 @@ extern const char *const host_role_names[HOST_ROLES];
 struct usage {
 	bool known;		     /* tokens[] are the provider's; false: all unknown (null) */
 	bool mismatch;		     /* the provider's own total disagrees with the kinds */
-	bool lower_bound;	     /* the counts cannot be told apart: the least they can mean */
+	bool lower_bound;	     /* more may be billed than the counts say */
 	int64_t tokens[TOKEN_KINDS]; /* disjoint; 0 = none */
 	int64_t tool_units[TOOL_UNITS];
 	int64_t provider_cost_pusd;  /* cost on the wire, or -1 */

@@ -99,6 +99,7 @@ struct answer {
 	uint32_t items_unlike;	      /* items that make the top level incomplete */
 	bool items_fallback;	      /* an item says that the top level is whole */
 	bool items_unknown;	      /* items of a kind this dialect does not know */
+	bool items_unbilled;	      /* items whose bill stands nowhere in the usage */
 	uint32_t container_count;
 	uint64_t container[ANSWER_CONTAINERS_MAX];
 	uint32_t sub_count;

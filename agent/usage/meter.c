@@ -142,6 +142,7 @@ static void items_restart(struct answer *a)
 	a->items_unlike = 0;
 	a->items_fallback = false;
 	a->items_unknown = false;
+	a->items_unbilled = false;
 	a->container_count = 0;
 	a->sub_count = 0;
 }

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/base/counters.h"
 #include "agent/exchange/exchange.h"
 #include "agent/providers/provider.h"
 
@@ -237,27 +238,34 @@ static void credentials(void **state)
 	static const struct {
 		const char *host, *field, *kind;
 		enum billing_mode billing;
+		const char *beta;
 	} rows[] = {
-		{"Host: api.anthropic.com", "x-api-key: sk-ant-api-1", "api_key", BILLING_METERED},
+		{"Host: api.anthropic.com", "x-api-key: sk-ant-api-1", "api_key", BILLING_METERED,
+		 NULL},
 		{"Host: api.anthropic.com", "Authorization: bearer sk-ant-api-1", "api_key",
-		 BILLING_METERED},
+		 BILLING_METERED, NULL},
 		{"Host: api.anthropic.com", "Authorization: Bearer sk-ant-oat01-x", "oauth",
-		 BILLING_SUBSCRIPTION},
+		 BILLING_SUBSCRIPTION, NULL},
+		{"Host: api.anthropic.com", "Authorization: Bearer other", "oauth",
+		 BILLING_SUBSCRIPTION, "anthropic-beta: claude-code-20250219,oauth-2025-04-20"},
+		{"Host: api.anthropic.com", "x-api-key: sk-ant-api-2", "api_key", BILLING_METERED,
+		 "anthropic-beta: fast-mode-2026-01-01"},
 		{"Host: chatgpt.com", "Authorization: Bearer eyJhbGciOi.x.y", "oauth",
-		 BILLING_SUBSCRIPTION},
+		 BILLING_SUBSCRIPTION, NULL},
 		{"Host: x.openai.azure.com", "Authorization: Bearer eyJhbGciOi.x.y", "oauth",
-		 BILLING_METERED},
-		{"Host: x.openai.azure.com", "api-key: 0a1b", "azure_key", BILLING_METERED},
-		{"Host: api.openai.com", "Accept: */*", "", BILLING_METERED},
-		{"Host: api.openai.com", "Authorization: Bearer ", "", BILLING_METERED},
+		 BILLING_METERED, NULL},
+		{"Host: x.openai.azure.com", "api-key: 0a1b", "azure_key", BILLING_METERED, NULL},
+		{"Host: api.openai.com", "Accept: */*", "", BILLING_METERED, NULL},
+		{"Host: api.openai.com", "Authorization: Bearer ", "", BILLING_METERED, NULL},
 	};
 	char first[9] = "";
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		const char *target = i < 3 ? "/v1/messages" : "/v1/responses";
-		struct exchange *x =
-			begin_as("POST", target, false, LINES(rows[i].host, rows[i].field));
+		const char *target = i < 5 ? "/v1/messages" : "/v1/responses";
+		struct exchange *x = begin_as("POST", target, false,
+					      LINES(rows[i].host, rows[i].field,
+						    rows[i].beta ? rows[i].beta : "Accept: */*"));
 		const struct call *c;
 
 		seen.rows = 0;
@@ -629,22 +637,120 @@ static void gap_in_the_first_bytes(void **state)
 
 static void broken_coding(void **state)
 {
+	uint64_t before = counter_get(COUNTER_DECODE_CODING);
 	struct exchange *x = begin_chat();
 
 	(void)state;
 	answer_head(x, 200, LINES("Content-Encoding: gzip"));
 	answer(x, CHAT_ANSWER, 5 * SEC);
-	expect(end(x, MESSAGE_COMPLETE), OUTCOME_OK, BASIS_PARTIAL, false);
+	expect(end(x, MESSAGE_COMPLETE), OUTCOME_OK, BASIS_ESTIMATED, false);
+	assert_int_equal(counter_get(COUNTER_DECODE_CODING), before + 1);
 }
 
 static void unknown_coding(void **state)
 {
+	uint64_t before = counter_get(COUNTER_DECODE_CODING);
 	struct exchange *x = begin_chat();
 
 	(void)state;
 	answer_head(x, 200, LINES("Content-Encoding: aes128gcm"));
 	answer(x, CHAT_ANSWER, 5 * SEC);
-	expect(end(x, MESSAGE_COMPLETE), OUTCOME_OK, BASIS_PARTIAL, false);
+	expect(end(x, MESSAGE_COMPLETE), OUTCOME_OK, BASIS_ESTIMATED, false);
+	assert_int_equal(counter_get(COUNTER_DECODE_CODING), before + 1);
+}
+
+/* A stored block of deflate: `text` as it is, and no trailer. */
+static size_t stored_gzip(uint8_t *dst, const char *text)
+{
+	static const uint8_t head[] = {0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3};
+	uint16_t len = (uint16_t)strlen(text);
+	uint8_t block[] = {0, (uint8_t)len, (uint8_t)(len >> 8), (uint8_t)~len,
+			   (uint8_t)(~len >> 8)};
+
+	memcpy(dst, head, sizeof(head));
+	memcpy(dst + sizeof(head), block, sizeof(block));
+	memcpy(dst + sizeof(head) + sizeof(block), text, len);
+	return sizeof(head) + sizeof(block) + len;
+}
+
+/* Cumulative counts were read; later ones may stand in what could not be. */
+static void coding_breaks_after_usage(void **state)
+{
+	struct exchange *x = begin_chat();
+	uint8_t wire[512];
+	size_t n = stored_gzip(wire, "data: {\"object\":\"chat.completion.chunk\",\"usage\":"
+				     "{\"prompt_tokens\":9,\"completion_tokens\":1}}\n\n");
+
+	(void)state;
+	answer_head(x, 200, LINES("Content-Encoding: gzip"));
+	memset(wire + n, 0xff, 8); /* a block of no known type */
+	exchange_response_body(x, (struct slice){(char *)wire, n + 8}, 5 * SEC);
+	expect(end(x, MESSAGE_COMPLETE), OUTCOME_OK, BASIS_PARTIAL, true);
+	assert_int_equal(seen.row[0].usage.tokens[TOKEN_INPUT_UNCACHED], 9);
+}
+
+/* Far more zeros than a body may unpack to. */
+static void bomb(void **state)
+{
+	uint64_t before = counter_get(COUNTER_DECODE_BOMB);
+	struct exchange *x = begin_chat();
+	static uint8_t zeros[1 << 20], packed[1 << 16];
+	z_stream z = {0};
+
+	(void)state;
+	assert_int_equal(deflateInit2(&z, 9, Z_DEFLATED, 31, 8, Z_DEFAULT_STRATEGY), Z_OK);
+	answer_head(x, 200, LINES("Content-Encoding: gzip"));
+	for (int i = 0; i < 64; i++) {
+		z.next_in = zeros;
+		z.avail_in = sizeof(zeros);
+		z.next_out = packed;
+		z.avail_out = sizeof(packed);
+		assert_int_equal(deflate(&z, Z_SYNC_FLUSH), Z_OK);
+		exchange_response_body(
+			x, (struct slice){(char *)packed, sizeof(packed) - z.avail_out}, 5 * SEC);
+	}
+	deflateEnd(&z);
+	expect(end(x, MESSAGE_COMPLETE), OUTCOME_OK, BASIS_ESTIMATED, false);
+	assert_int_equal(counter_get(COUNTER_DECODE_BOMB), before + 1);
+}
+
+/* What was asked for, what the answer says in order, what counts. */
+static void service_tiers(void **state)
+{
+	static const struct {
+		const char *asked, *opening, *served, *tier;
+		bool batch;
+	} rows[] = {
+		{"auto", "auto", "default", "default", false},
+		{"priority", "auto", "default", "default", false},
+		{"priority", "auto", "auto", "priority", false},
+		{"flex", "auto", "flex", "flex", false},
+		{"auto", "auto", "auto", "auto", false},
+		{"auto", "auto", "batch", "batch", true},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct exchange *x =
+			begin_as("POST", "/v1/responses", false, LINES("Host: api.openai.com"));
+		char text[256];
+		const struct call *c;
+
+		seen.rows = 0;
+		snprintf(text, sizeof(text), "{\"service_tier\":\"%s\"}", rows[i].asked);
+		request(x, text);
+		answer_head(x, 200, NULL);
+		snprintf(text, sizeof(text),
+			 "data: {\"type\":\"response.created\",\"response\":"
+			 "{\"service_tier\":\"%s\"}}\n\n"
+			 "data: {\"type\":\"response.completed\",\"response\":"
+			 "{\"service_tier\":\"%s\",\"usage\":{\"input_tokens\":1}}}\n\n",
+			 rows[i].opening, rows[i].served);
+		answer(x, text, 5 * SEC);
+		c = end(x, MESSAGE_COMPLETE);
+		assert_string_equal(c->service_tier, rows[i].tier);
+		assert_int_equal(c->batch, rows[i].batch);
+	}
 }
 
 /* ---- no rows
@@ -807,6 +913,9 @@ int main(void)
 		TEST(gap_in_the_first_bytes),
 		TEST(broken_coding),
 		TEST(unknown_coding),
+		TEST(coding_breaks_after_usage),
+		TEST(bomb),
+		TEST(service_tiers),
 		TEST(ignored_exchanges),
 		TEST(upgraded),
 		TEST(continue_is_no_answer),

@@ -229,6 +229,68 @@ static const struct vector vectors[] = {
 			"{\"type\":\"message\",\"input_tokens\":50,\"output_tokens\":0},"
 			"{\"type\":\"fallback_message\",\"input_tokens\":7,\"output_tokens\":3}]}"),
 	 .tokens = {[TOKEN_INPUT_UNCACHED] = 7, [TOKEN_OUTPUT_TEXT] = 3}},
+	{"the total of cache writes grew after the split was told", &dialect_anthropic,
+	 "data: {\"type\":\"message_start\",\"message\":{\"usage\":{\"input_tokens\":9,"
+	 "\"cache_creation_input_tokens\":30,\"cache_creation\":{"
+	 "\"ephemeral_5m_input_tokens\":10,\"ephemeral_1h_input_tokens\":20}}}}\n\n"
+	 "data: {\"type\":\"message_delta\",\"usage\":{\"cache_creation_input_tokens\":50,"
+	 "\"output_tokens\":6}}\n\ndata: {\"type\":\"message_stop\"}\n\n",
+	 .tokens = {[TOKEN_INPUT_UNCACHED] = 9,
+		    [TOKEN_INPUT_CACHE_WRITE_5M] = 30,
+		    [TOKEN_INPUT_CACHE_WRITE_1H] = 20,
+		    [TOKEN_OUTPUT_TEXT] = 6},
+	 .mismatch = true},
+	{"it shrank", &dialect_anthropic,
+	 "data: {\"type\":\"message_start\",\"message\":{\"usage\":{\"input_tokens\":9,"
+	 "\"cache_creation_input_tokens\":30,\"cache_creation\":{"
+	 "\"ephemeral_5m_input_tokens\":10,\"ephemeral_1h_input_tokens\":20}}}}\n\n"
+	 "data: {\"type\":\"message_delta\",\"usage\":{\"cache_creation_input_tokens\":15,"
+	 "\"output_tokens\":6}}\n\ndata: {\"type\":\"message_stop\"}\n\n",
+	 .tokens = {[TOKEN_INPUT_UNCACHED] = 9,
+		    [TOKEN_INPUT_CACHE_WRITE_1H] = 15,
+		    [TOKEN_OUTPUT_TEXT] = 6},
+	 .mismatch = true},
+	{"the same total keeps its split", &dialect_anthropic,
+	 "data: {\"type\":\"message_start\",\"message\":{\"usage\":{\"input_tokens\":9,"
+	 "\"cache_creation_input_tokens\":30,\"cache_creation\":{"
+	 "\"ephemeral_5m_input_tokens\":10,\"ephemeral_1h_input_tokens\":20}}}}\n\n"
+	 "data: {\"type\":\"message_delta\",\"usage\":{\"cache_creation_input_tokens\":30,"
+	 "\"output_tokens\":6}}\n\ndata: {\"type\":\"message_stop\"}\n\n",
+	 .tokens = {[TOKEN_INPUT_UNCACHED] = 9,
+		    [TOKEN_INPUT_CACHE_WRITE_5M] = 10,
+		    [TOKEN_INPUT_CACHE_WRITE_1H] = 20,
+		    [TOKEN_OUTPUT_TEXT] = 6}},
+	{"searches of the last delta", &dialect_anthropic,
+	 "data: {\"type\":\"message_start\",\"message\":{\"usage\":{\"input_tokens\":9,"
+	 "\"server_tool_use\":{\"web_search_requests\":0}}}}\n\n"
+	 "data: {\"type\":\"message_delta\",\"usage\":{\"input_tokens\":400,"
+	 "\"output_tokens\":6,\"server_tool_use\":{\"web_search_requests\":3}}}\n\n",
+	 .tokens = {[TOKEN_INPUT_UNCACHED] = 400, [TOKEN_OUTPUT_TEXT] = 6}, .web_searches = 3},
+	{"rejected predictions are inside the output", &dialect_openai_chat,
+	 CHAT_BODY("{\"prompt_tokens\":5,\"completion_tokens\":40,\"total_tokens\":45,"
+		   "\"completion_tokens_details\":{\"accepted_prediction_tokens\":10,"
+		   "\"rejected_prediction_tokens\":7}}"),
+	 .tokens = {[TOKEN_INPUT_UNCACHED] = 5, [TOKEN_OUTPUT_TEXT] = 40}},
+	{"two choices share one usage", &dialect_openai_chat,
+	 "data: {\"choices\":[{\"index\":0,\"finish_reason\":\"stop\"}],\"usage\":null}\n\n"
+	 "data: {\"choices\":[{\"index\":1,\"finish_reason\":\"stop\"}],\"usage\":null}\n\n"
+	 "data: {\"choices\":[],\"usage\":" CHAT_PLAIN "}\n\ndata: [DONE]\n\n",
+	 .tokens = PLAIN_KINDS},
+	{"a failed response was billed so far", &dialect_openai_responses,
+	 "event: response.failed\ndata: {\"type\":\"response.failed\",\"response\":{\"error\":"
+	 "{\"code\":\"server_error\"},\"usage\":" RESPONSES_PLAIN "}}\n\n",
+	 .tokens = PLAIN_KINDS},
+	{"an incomplete response", &dialect_openai_responses,
+	 "event: response.incomplete\ndata: {\"type\":\"response.incomplete\",\"response\":"
+	 "{\"error\":null,\"usage\":" RESPONSES_PLAIN "}}\n\n",
+	 .tokens = PLAIN_KINDS},
+	{"an error after the usage", &dialect_openai_chat,
+	 "data: {\"choices\":[],\"usage\":" CHAT_PLAIN "}\n\n"
+	 "data: {\"error\":{\"type\":\"server_error\"}}\n\n",
+	 .tokens = PLAIN_KINDS},
+	{"a made image is billed beside the usage", &dialect_openai_responses,
+	 "{\"output\":[{\"type\":\"image_generation_call\"}],\"usage\":" RESPONSES_PLAIN "}",
+	 .tokens = PLAIN_KINDS, .lower_bound = true},
 	{"plain iterations change nothing", &dialect_anthropic,
 	 ANTHROPIC_BODY("{\"input_tokens\":7,\"output_tokens\":3,\"iterations\":["
 			"{\"type\":\"message\",\"input_tokens\":1,\"output_tokens\":1}]}"),
