@@ -12,6 +12,7 @@
 
 #include "agent/providers/provider.h"
 #include "agent/stream/conn.h"
+#include "pricing/catalog.h"
 #include "agent/usage/dialect.h"
 
 #include <cjson/cJSON.h>
@@ -73,6 +74,7 @@ static const struct exchange_ops ops = {
 	.done = on_done, .ignored = on_ignored, .judged = on_judged};
 
 static struct provider_table *providers;
+static struct catalog *catalog;
 
 /* ---- one exchange through the real path ---------------------------------------------------------
  */
@@ -368,6 +370,24 @@ static void check_subs(const struct cassette *c, const struct outcome_seen *seen
 	}
 }
 
+/* What it costs on 22 November 2026 by the shipped table, where the case says so. */
+static void check_price(const struct cassette *c, const struct call *row)
+{
+	const cJSON *price = member(c, "price");
+	const cJSON *cost = cJSON_GetObjectItemCaseSensitive(price, "cost_pusd");
+	const cJSON *id = cJSON_GetObjectItemCaseSensitive(price, "price_id");
+	struct call call = *row;
+
+	if (!price)
+		return;
+	call.started_at_us = 20779 * 86400LL * 1000000;
+	price_call(catalog, &call);
+	if (call.cost.cost_pusd != (int64_t)cost->valuedouble)
+		fail_msg("%s: cost %lld, expected %.0f", c->name, (long long)call.cost.cost_pusd,
+			 cost->valuedouble);
+	expect_text(c, "price_id", cJSON_GetStringValue(id), call.cost.price_id);
+}
+
 static void check_row(const struct cassette *c, const struct outcome_seen *seen)
 {
 	const struct call *row = &seen->row[0];
@@ -397,6 +417,7 @@ static void check_row(const struct cassette *c, const struct outcome_seen *seen)
 		assert_false(row->usage.known);
 	check_raw_json(c, row);
 	check_cost(c, row);
+	check_price(c, row);
 	check_subs(c, seen);
 }
 
@@ -593,11 +614,14 @@ int main(void)
 		cmocka_unit_test(own_cases),
 		cmocka_unit_test(recorded_cassettes),
 	};
+	char err[CATALOG_ERROR_MAX];
 	int rc;
 
-	if (provider_table_new(&providers))
+	if (provider_table_new(&providers) ||
+	    catalog_load(&catalog, "pricing/catalog.json", NULL, err, sizeof(err)))
 		return 1;
 	rc = cmocka_run_group_tests(tests, NULL, NULL);
+	catalog_free(catalog);
 	provider_table_free(providers);
 	return rc;
 }
