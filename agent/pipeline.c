@@ -4,12 +4,12 @@
 #include <cjson/cJSON.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <nettle/sha2.h>
 #include <stdio.h>
 #include <unistd.h>
 
 #include "agent/base/counters.h"
 #include "agent/base/log.h"
+#include "agent/exchange/operation.h"
 #include "agent/stream/conn.h"
 #include "bpf/events.h"
 
@@ -34,6 +34,7 @@ struct pipeline {
 	struct provider_table *providers;
 	struct catalog *catalog;
 	struct attribution *attribution;
+	struct operation_table *operations;
 	struct conn_table *conns;
 	int64_t wall_minus_mono_ns;
 	char machine_id[64];
@@ -51,33 +52,6 @@ static void read_line(const char *path, char *dst, size_t size)
 
 	dst[n < 0 ? 0 : n] = '\0';
 	dst[strcspn(dst, "\n")] = '\0';
-}
-
-/*
- * 128 bits of SHA-256 over what names this request on this machine for ever: never an agent-side
- * counter, so that an agent restarted on an open connection gives new calls new ids.
- */
-static void fill_event_id(const struct pipeline *p, const struct conn_id *conn, uint64_t started_ns,
-			  uint32_t index, struct call *call)
-{
-	struct {
-		uint64_t ssl, start_boot_ns, started_ns;
-		uint32_t tgid, index, h2_stream, sub_index;
-	} name = {
-		.ssl = conn->ssl,
-		.start_boot_ns = conn->start_boot_ns,
-		.started_ns = started_ns,
-		.tgid = conn->tgid,
-		.index = index,
-		.sub_index = (uint32_t)call->sub_index,
-	};
-	struct sha256_ctx hash;
-
-	sha256_init(&hash);
-	sha256_update(&hash, strlen(p->machine_id) + 1, (const uint8_t *)p->machine_id);
-	sha256_update(&hash, strlen(p->boot_id) + 1, (const uint8_t *)p->boot_id);
-	sha256_update(&hash, sizeof(name), (const uint8_t *)&name);
-	sha256_digest(&hash, sizeof(call->event_id), call->event_id);
 }
 
 static void note_unknown_role(struct pipeline *p, const struct call *call)
@@ -101,12 +75,10 @@ static void note_unknown_role(struct pipeline *p, const struct call *call)
 		 row->host, row->provider, row->host, row->provider);
 }
 
-static void on_done(void *user, const struct conn_id *conn, uint64_t started_ns,
-		    uint32_t index_in_record, struct call *call)
+static void on_done(void *user, const struct conn_id *conn, uint64_t started_ns, struct call *call)
 {
 	struct pipeline *p = user;
 
-	fill_event_id(p, conn, started_ns, index_in_record, call);
 	call->started_at_us = ((int64_t)started_ns + p->wall_minus_mono_ns) / 1000;
 	attribution_fill(p->attribution, conn, call);
 	price_call(p->catalog, call);
@@ -150,6 +122,8 @@ int pipeline_new(struct pipeline **out, const struct pipeline_opts *opts)
 	p->wall_minus_mono_ns = opts->wall_minus_mono_ns;
 	p->env = (struct exchange_env){
 		.providers = opts->providers,
+		.machine_id = p->machine_id,
+		.boot_id = p->boot_id,
 		.ops = &exchange_ops,
 		.user = p,
 	};
@@ -157,10 +131,11 @@ int pipeline_new(struct pipeline **out, const struct pipeline_opts *opts)
 	read_line("/etc/machine-id", p->machine_id, sizeof(p->machine_id));
 	read_line("/proc/sys/kernel/random/boot_id", p->boot_id, sizeof(p->boot_id));
 	if (attribution_new(&p->attribution, opts->broker) < 0 ||
-	    conn_table_new(&p->conns, &p->env) < 0) {
+	    operation_table_new(&p->operations) < 0 || conn_table_new(&p->conns, &p->env) < 0) {
 		pipeline_free(p);
 		return -ENOMEM;
 	}
+	p->env.operations = p->operations;
 	p->providers = opts->providers;
 	p->catalog = opts->catalog;
 	*out = p;
@@ -172,6 +147,7 @@ void pipeline_free(struct pipeline *p)
 	if (!p)
 		return;
 	conn_table_free(p->conns);
+	operation_table_free(p->operations);
 	attribution_free(p->attribution);
 	provider_table_free(p->providers);
 	catalog_free(p->catalog);

@@ -418,6 +418,8 @@ static const char *counter_help(const char *family)
 		{"tolltap_decode_errors_total", "Messages that could not be decoded, by layer."},
 		{"tolltap_usage_mismatch_total", "Calls whose token kinds do not add up to the "
 						 "provider's total."},
+		{"tolltap_operations_evicted_total", "Requests forgotten while a retry of them "
+						     "could still come."},
 		{"tolltap_ledger_rows_total", "Calls made durable in the ledger."},
 		{"tolltap_ledger_commits_total", "Groups committed to the ledger."},
 		{"tolltap_ledger_dropped_total", "Calls counted here but not in the ledger."},

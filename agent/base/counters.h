@@ -40,6 +40,7 @@
 	X(DECODE_JSON, "tolltap_decode_errors_total", "layer=\"json\"")                           \
 	X(DECODE_SSE, "tolltap_decode_errors_total", "layer=\"sse\"")                             \
 	X(USAGE_MISMATCH, "tolltap_usage_mismatch_total", "")                                     \
+	X(OPERATIONS_EVICTED, "tolltap_operations_evicted_total", "")                             \
 	X(LEDGER_ROWS, "tolltap_ledger_rows_total", "")                                           \
 	X(LEDGER_COMMITS, "tolltap_ledger_commits_total", "")                                     \
 	X(LEDGER_DROPPED, "tolltap_ledger_dropped_total", "reason=\"queue_full\"")                \

@@ -4,11 +4,15 @@
 #include "agent/base/counters.h"
 #include "agent/decode/decode.h"
 #include "agent/exchange/credential.h"
+#include "agent/exchange/event_id.h"
+#include "agent/exchange/operation.h"
 #include "agent/exchange/request.h"
 #include "agent/providers/provider.h"
 #include "agent/usage/meter.h"
 
 #include <errno.h>
+#include <nettle/hmac.h>
+#include <stdio.h>
 
 const char *const ignored_reason_names[IGNORED_REASONS] = {
 	[IGNORED_PATH_NOT_BILLABLE] = "path_not_billable",
@@ -27,6 +31,9 @@ struct work {
 	char deployment[CALL_NAME_MAX]; /* what the path names in a model's place; "" = nothing */
 	bool coded;			/* the answer has a content coding */
 	struct request_body *request;
+	enum { HASH_NONE, HASH_GROWS, HASH_WHOLE } hash_state;
+	struct hmac_sha256_ctx hash;	  /* HASH_GROWS: of the request so far */
+	struct operation_key request_key; /* HASH_WHOLE: the request's */
 	struct decode *decode;
 	struct meter *meter;
 	bool answer_gap; /* part of the answer was not captured */
@@ -107,6 +114,83 @@ static void describe(struct exchange *x, struct work *w, const struct api_path *
 	credential_read(c, head, x->env->fingerprint_key);
 }
 
+/* ---- attempts of one operation --------------------------------------------------------------- */
+
+static void hash_text(struct hmac_sha256_ctx *hash, struct slice text)
+{
+	hmac_sha256_update(hash, text.len, (const uint8_t *)text.ptr);
+	hmac_sha256_update(hash, 1, (const uint8_t *)"");
+}
+
+static void hash_begin(struct exchange *x, const struct http_head *head)
+{
+	const struct exchange_env *env = x->env;
+	struct work *w = x->work;
+	const uint64_t process[2] = {x->conn.tgid, x->conn.start_boot_ns};
+
+	if (!env->operations)
+		return;
+	hmac_sha256_set_key(&w->hash, sizeof(env->fingerprint_key), env->fingerprint_key);
+	hmac_sha256_update(&w->hash, sizeof(process), (const uint8_t *)process);
+	hash_text(&w->hash, slice_of(w->call.host));
+	hash_text(&w->hash, head->target);
+	w->hash_state = HASH_GROWS;
+}
+
+static void set_operation(struct call *c, const struct operation_attempt *attempt)
+{
+	c->attempt = attempt->number;
+	for (size_t i = 0; i < sizeof(attempt->operation_id); i++)
+		snprintf(c->operation_id + 2 * i, 3, "%02x", attempt->operation_id[i]);
+}
+
+static void identify(struct exchange *x)
+{
+	struct call *c = &x->work->call;
+	struct operation_attempt alone;
+
+	event_id_fill(c->event_id, x->env, &x->conn, x->entry_ns, x->index_in_record, 0);
+	alone = operation_alone(c->event_id, c->attempt - 1);
+	set_operation(c, &alone);
+}
+
+/* The request was sent whole: now it can be told from others. */
+static void attempt_begin(struct exchange *x)
+{
+	struct work *w = x->work;
+	struct operation_attempt attempt;
+
+	if (w->hash_state != HASH_GROWS)
+		return;
+	hmac_sha256_digest(&w->hash, sizeof(w->request_key.bytes), w->request_key.bytes);
+	w->hash_state = HASH_WHOLE;
+	operation_begin(x->env->operations, &w->request_key, w->call.event_id, w->call.attempt - 1,
+			x->entry_ns, &attempt);
+	set_operation(&w->call, &attempt);
+}
+
+static void attempt_end(struct exchange *x, bool failed, uint64_t now_ns)
+{
+	const struct work *w = x->work;
+
+	if (w->hash_state == HASH_WHOLE)
+		operation_end(x->env->operations, &w->request_key, w->call.event_id, failed,
+			      now_ns);
+}
+
+/* Clients send again what was not answered, and what these statuses ask to send again. */
+static bool is_worth_retrying(const struct call *c)
+{
+	if (c->outcome == OUTCOME_ABORTED)
+		return true;
+	if (c->outcome != OUTCOME_ERROR)
+		return false;
+	return c->status < 300 || c->status == 408 || c->status == 409 || c->status == 429 ||
+	       c->status >= 500;
+}
+
+/* ---- the request, from head to end ----------------------------------------------------------- */
+
 static int begin_work(struct exchange *x, const struct exchange_start *start,
 		      const struct http_head *head)
 {
@@ -132,6 +216,8 @@ static int begin_work(struct exchange *x, const struct exchange_start *start,
 	if (err)
 		counter_add(COUNTER_DECODE_CODING, 1);
 	x->work = w;
+	identify(x);
+	hash_begin(x, head);
 	return 0;
 }
 
@@ -169,7 +255,11 @@ void exchange_request_body(struct exchange *x, struct slice bytes)
 {
 	struct work *w = x->work;
 
-	if (!w || !w->request || request_body_feed(w->request, bytes))
+	if (!w)
+		return;
+	if (w->hash_state == HASH_GROWS)
+		hmac_sha256_update(&w->hash, bytes.len, (const uint8_t *)bytes.ptr);
+	if (!w->request || request_body_feed(w->request, bytes))
 		return;
 	drop_request(w); /* a multipart form, or a broken coding: the answer still counts */
 }
@@ -180,14 +270,23 @@ void exchange_request_gap(struct exchange *x, uint64_t n)
 	if (!x->work)
 		return;
 	x->work->call.gaps++;
+	x->work->hash_state = HASH_NONE; /* what was not seen may differ */
 	drop_request(x->work);
 }
 
 void exchange_request_end(struct exchange *x, enum message_end how)
 {
-	(void)how;
-	if (x->work)
-		drop_request(x->work);
+	if (!x->work)
+		return;
+	drop_request(x->work);
+	if (how == MESSAGE_COMPLETE)
+		attempt_begin(x);
+}
+
+void exchange_may_end(struct exchange *x, uint64_t now_ns)
+{
+	if (x->work && !x->closed)
+		attempt_end(x, true, now_ns);
 }
 
 /* ---- the answer ------------------------------------------------------------------------------ */
@@ -427,10 +526,11 @@ static void report_subs(struct exchange *x)
 	for (uint32_t i = 0; i < a->sub_count; i++) {
 		w->call.basis = w->basis; /* pricing may have changed it in the row before */
 		w->call.sub_index = (int)i + 1;
+		event_id_fill(w->call.event_id, x->env, &x->conn, x->entry_ns, x->index_in_record,
+			      i + 1);
 		set_text(w->call.model, sizeof(w->call.model), a->sub[i].model);
 		meter_sub_usage(w->meter, i, &w->call.usage);
-		x->env->ops->done(x->env->user, &x->conn, x->entry_ns, x->index_in_record,
-				  &w->call);
+		x->env->ops->done(x->env->user, &x->conn, x->entry_ns, &w->call);
 	}
 }
 
@@ -463,6 +563,7 @@ static void close_record(struct exchange *x, enum message_end how, uint64_t now_
 		return;
 	}
 	settle(x, how, now_ns);
+	attempt_end(x, is_worth_retrying(&w->call), now_ns);
 	if (is_stranger(w)) {
 		if (how == MESSAGE_COMPLETE)
 			judge(x, JUDGE_MUTE);
@@ -471,7 +572,7 @@ static void close_record(struct exchange *x, enum message_end how, uint64_t now_
 	}
 	judge(x, JUDGE_WATCH);
 	w->basis = w->call.basis;
-	x->env->ops->done(x->env->user, &x->conn, x->entry_ns, x->index_in_record, &w->call);
+	x->env->ops->done(x->env->user, &x->conn, x->entry_ns, &w->call);
 	if (w->meter)
 		report_subs(x);
 }
@@ -504,6 +605,7 @@ void exchange_free(struct exchange *x)
 		drop_request(x->work);
 		decode_free(x->work->decode);
 		meter_free(x->work->meter);
+		explicit_bzero(&x->work->hash, sizeof(x->work->hash));
 		free(x->work);
 	}
 	free(x);

@@ -13,6 +13,7 @@
 #include "agent/usage/call.h"
 
 struct exchange;
+struct operation_table;
 struct provider_table;
 
 /* What became of an exchange that yields no row; label of tolltap_requests_ignored_total. */
@@ -31,12 +32,12 @@ enum judgement { JUDGE_WATCH, JUDGE_MUTE };
 
 struct exchange_ops {
 	/*
-	 * The call is over: everything but workload, tags of the environment, event_id, wall time
-	 * and cost is filled. `call` is borrowed. conn and started_ns (CLOCK_MONOTONIC),
-	 * stream_offset and index identify the request's first byte.
+	 * The call is over: everything but workload, tags of the environment, wall time and cost is
+	 * filled. `call` is borrowed. started_ns (CLOCK_MONOTONIC) is that of the request's first
+	 * byte.
 	 */
 	void (*done)(void *user, const struct conn_id *conn, uint64_t started_ns,
-		     uint32_t index_in_record, struct call *call);
+		     struct call *call);
 	void (*ignored)(void *user, const char *provider, enum ignored_reason reason);
 	/* Asked for candidates only, at most once per exchange, when the answer's shape is known.
 	 */
@@ -44,10 +45,12 @@ struct exchange_ops {
 		       const char *host);
 };
 
-/* Shared by all exchanges of an agent: tables, the fingerprint key and where results go. */
+/* Shared by all exchanges of an agent: tables, the install's key and where results go. */
 struct exchange_env {
 	const struct provider_table *providers;
-	uint8_t fingerprint_key[32]; /* per install; keyed hash of credentials */
+	struct operation_table *operations; /* links retries; NULL = every attempt stands alone */
+	const char *machine_id, *boot_id;   /* part of every event id; NULL = "" */
+	uint8_t fingerprint_key[32]; /* per install; keyed hashes of credentials and requests */
 	const struct exchange_ops *ops;
 	void *user;
 };
@@ -72,6 +75,9 @@ int exchange_begin(struct exchange **out, const struct exchange_env *env,
 void exchange_request_body(struct exchange *x, struct slice bytes);
 void exchange_request_gap(struct exchange *x, uint64_t n);
 void exchange_request_end(struct exchange *x, enum message_end how);
+
+/* SSL_free or SSL_clear was seen: likely nothing more comes, and the client may try again. */
+void exchange_may_end(struct exchange *x, uint64_t now_ns);
 
 void exchange_response_head(struct exchange *x, const struct http_head *head, uint64_t now_ns);
 void exchange_response_body(struct exchange *x, struct slice bytes, uint64_t now_ns);

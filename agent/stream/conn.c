@@ -324,6 +324,7 @@ void conn_may_end(struct conn *c, uint64_t now_ns)
 		http1_eof(answers->parser);
 		answers->place = PLACE_LOST;
 	}
+	pairs_may_end(&c->pairs, now_ns);
 }
 
 void conn_end(struct conn *c, uint64_t now_ns)

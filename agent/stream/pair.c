@@ -53,6 +53,14 @@ void pairs_abandon(struct pairs *p, uint64_t now_ns)
 		pairs_abandon_first(p, now_ns);
 }
 
+void pairs_may_end(struct pairs *p, uint64_t now_ns)
+{
+	struct pair *pair;
+
+	DL_FOREACH(p->first, pair)
+	exchange_may_end(pair->x, now_ns);
+}
+
 size_t pairs_memory(const struct pairs *p)
 {
 	const struct pair *pair;

@@ -88,6 +88,32 @@ def spend_is_the_sum_of_events(build):
         assert tokens == sum(sum((row["tokens"] or {}).values()) for row in rows)
 
 
+def a_retry_joins_its_operation(build):
+    with Agent(build) as agent, Provider() as provider:
+        done = subprocess.run(
+            ["/usr/bin/python3", os.path.join(TOP, "tests", "lib", "raw_client.py"),
+             str(provider.port), provider.cacert], text=True, capture_output=True, timeout=60,
+            input="".join("t = connect(); chat(t, %r); answer(t); t.close()\n" % scenario
+                          for scenario in ("error-500", "error-429", "plain", "plain")))
+        assert done.returncode == 0, done.stderr
+        rows = agent.wait_rows(4)
+        assert [row["status"] for row in rows] == [500, 429, 200, 200]
+        assert [row["attempt"] for row in rows] == [1, 2, 3, 1], rows
+        ids = [row["operation_id"] for row in rows]
+        assert ids[0] == ids[1] == ids[2] != ids[3] and ids[0] == rows[0]["event_id"], ids
+        spend = agent.command("spend", "--by=operation_id", "--output=json",
+                              "--storage.path=" + agent.storage)
+        calls = {g["operation_id"]: g["calls"] for g in map(json.loads, spend.stdout.splitlines())
+                 if not g.get("total")}
+        assert calls == {ids[0]: 3, ids[3]: 1}, calls
+        total = sum(Decimal(row["cost_usd"]) for row in rows)
+        assert total == 2 * Decimal(rows[2]["cost_usd"]) > 0
+        clients.curl(provider, scenario="error-500")  # another process each
+        clients.curl(provider)
+        others = agent.wait_rows(6)[4:]
+        assert [row["attempt"] for row in others] == [1, 1]
+
+
 def csv_and_table_hold_every_row(build):
     with Agent(build) as agent, Provider() as provider:
         calls = traffic(provider)
@@ -166,7 +192,8 @@ def demo_agrees_with_its_own_provider(build):
 
 if __name__ == "__main__":
     sys.exit(main([
-        event_keys_are_the_contract, spend_is_the_sum_of_events, csv_and_table_hold_every_row,
+        event_keys_are_the_contract, spend_is_the_sum_of_events, a_retry_joins_its_operation,
+        csv_and_table_hold_every_row,
         prices_answers_what_a_call_costs, exec_sums_one_command,
         exec_starts_an_agent_when_there_is_none, top_and_doctor_show_what_is_seen,
         demo_agrees_with_its_own_provider]))

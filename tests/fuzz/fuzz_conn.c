@@ -7,12 +7,10 @@
 #include "agent/stream/conn.h"
 #include "tests/fuzz/fuzz.h"
 
-static void on_done(void *user, const struct conn_id *conn, uint64_t started_ns,
-		    uint32_t index_in_record, struct call *call)
+static void on_done(void *user, const struct conn_id *conn, uint64_t started_ns, struct call *call)
 {
 	(void)user;
 	(void)started_ns;
-	(void)index_in_record;
 	must_hold(conn->tgid == 1 && call);
 }
 

@@ -37,14 +37,12 @@ struct outcome_seen {
 	enum judgement judgement;
 };
 
-static void on_done(void *user, const struct conn_id *conn, uint64_t started_ns, uint32_t index,
-		    struct call *call)
+static void on_done(void *user, const struct conn_id *conn, uint64_t started_ns, struct call *call)
 {
 	struct outcome_seen *seen = user;
 
 	(void)conn;
 	(void)started_ns;
-	(void)index;
 	if (seen->rows < ROWS_MAX)
 		seen->row[seen->rows] = *call;
 	seen->rows++;

@@ -66,15 +66,13 @@ struct outcome_seen {
 	unsigned int wrong;
 };
 
-static void on_done(void *user, const struct conn_id *conn, uint64_t started_ns,
-		    uint32_t index_in_record, struct call *call)
+static void on_done(void *user, const struct conn_id *conn, uint64_t started_ns, struct call *call)
 {
 	struct outcome_seen *seen = user;
 	const int64_t *tokens = call->usage.tokens;
 
 	(void)conn;
 	(void)started_ns;
-	(void)index_in_record;
 	seen->calls++;
 	seen->known += call->usage.known;
 	if (call->usage.known &&
