@@ -85,7 +85,7 @@ static void on_done(void *user, const struct conn_id *conn, uint64_t started_ns,
 	if (call->usage.mismatch)
 		counter_add(COUNTER_USAGE_MISMATCH, 1);
 	note_unknown_role(p, call);
-	p->ops->call(p->user, call, catalog_model_id(p->catalog, call->provider, call->model));
+	p->ops->call(p->user, call, catalog_model_id(p->catalog, call));
 }
 
 static void on_ignored(void *user, const char *provider, enum ignored_reason reason)

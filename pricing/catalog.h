@@ -47,8 +47,8 @@ const char *catalog_sha256(const struct catalog *c); /* hex, of all files loaded
  */
 void price_call(const struct catalog *c, struct call *call);
 
-/* The model's id in the table (metrics label by it), or NULL when the name does not resolve. */
-const char *catalog_model_id(const struct catalog *c, const char *provider, const char *model);
+/* The id in the table of a call's model (metrics label by it), or NULL when it does not resolve. */
+const char *catalog_model_id(const struct catalog *c, const struct call *call);
 
 /* One stated price, as `tolltap prices` shows it. Texts live as long as the catalog. */
 struct price_view {

@@ -76,6 +76,25 @@ static enum unpriced_reason add_term(__int128 *sum, enum price_kind kind, int64_
 	return UNPRICED_NOT;
 }
 
+/* Audio told in seconds and in tokens (Mistral) is billed once: by the second where that has a
+ * price.
+ */
+static bool audio_by_second(const struct rate *rate, const struct usage *usage)
+{
+	int64_t pusd;
+
+	return usage->tool_units[TOOL_AUDIO_SECONDS] > 0 &&
+	       fee_price(rate, PRICE_AUDIO_INPUT, &pusd);
+}
+
+static bool audio_by_token(const struct rate *rate, const struct usage *usage)
+{
+	int64_t pusd;
+
+	return usage->tokens[TOKEN_INPUT_AUDIO] > 0 && !audio_by_second(rate, usage) &&
+	       token_price(rate, PRICE_INPUT_AUDIO, &pusd);
+}
+
 static enum unpriced_reason add_tokens(const struct rate *rate, const struct usage *usage,
 				       struct amount *amount)
 {
@@ -83,7 +102,8 @@ static enum unpriced_reason add_tokens(const struct rate *rate, const struct usa
 		enum unpriced_reason reason;
 		int64_t pusd;
 
-		if (usage->tokens[i] <= 0)
+		if (usage->tokens[i] <= 0 ||
+		    (i == TOKEN_INPUT_AUDIO && audio_by_second(rate, usage)))
 			continue;
 		if (!token_price(rate, price_of_token[i], &pusd))
 			return UNPRICED_UNIT_MISSING;
@@ -112,7 +132,8 @@ static enum unpriced_reason add_fees(const struct rate *rate, const struct call 
 	int64_t pusd;
 
 	for (int i = 0; i < TOOL_UNITS; i++) {
-		if (call->usage.tool_units[i] <= 0)
+		if (call->usage.tool_units[i] <= 0 ||
+		    (i == TOOL_AUDIO_SECONDS && audio_by_token(rate, &call->usage)))
 			continue;
 		if (!fee_price(rate, price_of_tool[i], &pusd))
 			return UNPRICED_UNIT_MISSING;
@@ -270,14 +291,15 @@ static enum unpriced_reason rate_select(const struct period *period,
 
 /* The price of the call's usage under one period. id already holds "provider/model@from". */
 static enum unpriced_reason price_under(const struct catalog *c, const struct call *call,
-					const struct period *period, struct factor factor,
-					int64_t *pusd, char *id, size_t id_size)
+					const char *provider, const struct period *period,
+					struct factor factor, int64_t *pusd, char *id,
+					size_t id_size)
 {
 	struct amount amount = {0};
 	enum unpriced_reason reason;
 	struct rate rate;
 
-	reason = rate_select(period, catalog_provider(c, call->provider), call, &rate, id, id_size);
+	reason = rate_select(period, catalog_provider(c, provider), call, &rate, id, id_size);
 	if (reason == UNPRICED_NOT)
 		reason = add_tokens(&rate, &call->usage, &amount);
 	if (reason == UNPRICED_NOT)
@@ -303,7 +325,7 @@ static enum unpriced_reason public_price(const struct catalog *c, const struct c
 	/* An id that does not fit is cut: a name of that length is its own model anyway. */
 	snprintf(id, id_size, "%.31s/%.79s@%.10s", model->provider, model->id,
 		 period->from[0] ? period->from : "initial");
-	return price_under(c, call, period, factor, pusd, id, id_size);
+	return price_under(c, call, model->provider, period, factor, pusd, id, id_size);
 }
 
 /* Prices of a contract or of an own model; the public price stays the list price where one is. */
@@ -317,8 +339,8 @@ static enum unpriced_reason override_price(const struct catalog *c, const struct
 	snprintf(cost->price_id, sizeof(cost->price_id), "%s", o->place);
 	if (!call->usage.known)
 		return UNPRICED_NOT;
-	reason = price_under(c, call, &o->period, FACTOR_ONE, &cost->cost_pusd, cost->price_id,
-			     sizeof(cost->price_id));
+	reason = price_under(c, call, call->provider, &o->period, FACTOR_ONE, &cost->cost_pusd,
+			     cost->price_id, sizeof(cost->price_id));
 	if (reason != UNPRICED_NOT)
 		return reason;
 	if (call->role == ROLE_SELF_HOSTED ||
@@ -348,7 +370,7 @@ static enum unpriced_reason discounted_price(const struct catalog *c, const stru
 static enum unpriced_reason price_usage(const struct catalog *c, const struct call *call,
 					struct cost *cost)
 {
-	const struct model *model = catalog_find(c, call->provider, call->model);
+	const struct model *model = catalog_find_call(c, call);
 	const struct override *o = override_find(c, call, model);
 
 	if (call->role == ROLE_UNKNOWN)

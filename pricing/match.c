@@ -128,6 +128,23 @@ const struct model *catalog_find(const struct catalog *c, const char *provider, 
 	return model;
 }
 
+/*
+ * A gateway serves many vendors under one host and tells them by a prefix; it bills as they do. On
+ * any other host such a name is its own (OpenRouter's, Hugging Face's) or unknown.
+ */
+const struct model *catalog_find_call(const struct catalog *c, const struct call *call)
+{
+	const struct model *model = catalog_find(c, call->provider, call->model);
+	const char *slash = strchr(call->model, '/');
+	char provider[32];
+
+	if (model || call->role != ROLE_GATEWAY || !slash)
+		return model;
+	slice_copy(provider, sizeof(provider),
+		   (struct slice){call->model, (size_t)(slash - call->model)});
+	return catalog_find(c, provider, slash + 1);
+}
+
 const struct provider_facts *catalog_provider(const struct catalog *c, const char *provider)
 {
 	for (uint32_t i = 0; i < c->provider_count; i++) {
@@ -137,9 +154,9 @@ const struct provider_facts *catalog_provider(const struct catalog *c, const cha
 	return NULL;
 }
 
-const char *catalog_model_id(const struct catalog *c, const char *provider, const char *model)
+const char *catalog_model_id(const struct catalog *c, const struct call *call)
 {
-	const struct model *found = catalog_find(c, provider, model);
+	const struct model *found = catalog_find_call(c, call);
 
 	return found ? found->id : NULL;
 }

@@ -180,6 +180,8 @@ void period_free(struct period *p);
 int catalog_add_name(struct reader *r, struct catalog *c, enum name_rule rule, const char *provider,
 		     const char *name, uint32_t model);
 const struct model *catalog_find(const struct catalog *c, const char *provider, const char *name);
+/* The model of a call; at a gateway "PROVIDER/model" names another provider's. */
+const struct model *catalog_find_call(const struct catalog *c, const struct call *call);
 const struct provider_facts *catalog_provider(const struct catalog *c, const char *provider);
 const struct period *period_at(const struct model *model, int64_t when_us);
 bool period_holds(const struct period *p, int64_t when_us);

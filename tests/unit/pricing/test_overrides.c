@@ -17,6 +17,16 @@ static const char table[] =
 		     "{\"input\":\"2\",\"output\":\"10\",\"web_search\":\"10\"},"
 		     "\"tiers\":{\"batch\":{\"factor\":\"0.5\"}}}]}" CATALOG_TAIL;
 
+/* What the name of a model resolves to on the provider's own host. */
+static const char *model_id(const struct catalog *c, const char *provider, const char *model)
+{
+	struct call call = {.role = ROLE_DIRECT};
+
+	slice_copy(call.provider, sizeof(call.provider), slice_of(provider));
+	slice_copy(call.model, sizeof(call.model), slice_of(model));
+	return catalog_model_id(c, &call);
+}
+
 static struct catalog *load(const char *overrides)
 {
 	char err[CATALOG_ERROR_MAX] = "";
@@ -111,6 +121,42 @@ static void own_models(void **state)
 	catalog_free(c);
 }
 
+/* Told in tokens and in seconds it is one thing to bill. */
+static void audio_is_billed_once(void **state)
+{
+	static const struct {
+		const char *prices;
+		int64_t tokens, seconds, cost; /* beside 10 in and 10 out at 1 USD: 20M */
+	} rows[] = {
+		{",\"input_audio\":\"10\",\"audio_input\":\"0.36\"", 375, 15, 1520000000},
+		{",\"input_audio\":\"10\",\"audio_input\":\"0.36\"", 375, 0, 3770000000},
+		{",\"input_audio\":\"10\"", 375, 15, 3770000000},   /* 375 x 10M */
+		{",\"audio_input\":\"0.36\"", 375, 15, 1520000000}, /* 15 s x 100M */
+		{",\"audio_input\":\"0.36\"", 375, 0, -1},
+		{"", 375, 15, -1},
+		{"", 0, 15, -1},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct call call = call_to("p", "m");
+		struct catalog *c;
+		char text[512];
+
+		snprintf(text, sizeof(text),
+			 OVERRIDES("{\"provider\":\"p\",\"models\":[\"m\"],\"prices\":"
+				   "{\"input\":\"1\",\"output\":\"1\"%s}}"),
+			 rows[i].prices);
+		c = load(text);
+		call.usage.tokens[TOKEN_INPUT_AUDIO] = rows[i].tokens;
+		call.usage.tool_units[TOOL_AUDIO_SECONDS] = rows[i].seconds;
+		price_call(c, &call);
+		if (call.cost.cost_pusd != rows[i].cost)
+			fail_msg("row %zu: %lld", i, (long long)call.cost.cost_pusd);
+		catalog_free(c);
+	}
+}
+
 /* The strongest selector wins whatever the order in the file; rows are never combined. */
 static void strongest_selector(void **state)
 {
@@ -178,9 +224,9 @@ static void aliases(void **state)
 					 "\"as\":\"our-deploy\"}"));
 
 	(void)state;
-	assert_string_equal(catalog_model_id(c, "p", "our-deploy"), "m");
-	assert_string_equal(catalog_model_id(c, "p", "second"), "m");
-	assert_null(catalog_model_id(c, "vllm", "our-deploy"));
+	assert_string_equal(model_id(c, "p", "our-deploy"), "m");
+	assert_string_equal(model_id(c, "p", "second"), "m");
+	assert_null(model_id(c, "vllm", "our-deploy"));
 	catalog_free(c);
 }
 
@@ -196,7 +242,7 @@ static void files_in_name_order(void **state)
 	files_override(".hidden.json", "junk");
 	files_override("README.txt", "junk");
 	assert_int_equal(catalog_load(&c, files_catalog, files_prices_d, err, sizeof(err)), 0);
-	assert_string_equal(catalog_model_id(c, "p", "y"), "m");
+	assert_string_equal(model_id(c, "p", "y"), "m");
 	assert_string_not_equal(catalog_sha256(c), before);
 	catalog_free(c);
 	files_empty_prices_d();
@@ -253,6 +299,7 @@ int main(void)
 		cmocka_unit_test(discount),
 		cmocka_unit_test(negotiated_prices),
 		cmocka_unit_test(own_models),
+		cmocka_unit_test(audio_is_billed_once),
 		cmocka_unit_test(strongest_selector),
 		cmocka_unit_test(validity),
 		cmocka_unit_test(aliases),
