@@ -24,7 +24,8 @@
 #include "exporter/http.h"
 #include "exporter/ledger.h"
 
-#define TICK_NS NSEC_PER_SEC
+#define TICK_NS		 (NSEC_PER_SEC / TICKS_PER_SECOND)
+#define TICKS_PER_SECOND 2
 
 struct agent {
 	const struct config *config;
@@ -41,6 +42,7 @@ struct agent {
 	int signal_fd;
 	int timer_fd;
 	int64_t started_us;
+	unsigned ticks;
 	bool ready;
 };
 
@@ -370,8 +372,10 @@ static void on_timer(void *user)
 
 	timer_drain(a->timer_fd);
 	pipeline_set_wall_offset(a->pipeline, clock_wall_minus_mono_ns());
-	discovery_tick(a->discovery, now_ns);
 	pipeline_tick(a->pipeline, now_ns);
+	if (a->ticks++ % TICKS_PER_SECOND)
+		return;
+	discovery_tick(a->discovery, now_ns);
 	http_server_run(a->http);
 	publish_status(a);
 }

@@ -372,7 +372,7 @@ void exchange_response_body(struct exchange *x, struct slice bytes, uint64_t now
 	struct work *w = x->work;
 	enum decode_result result;
 
-	if (!w || !w->decode || !bytes.len)
+	if (!w || !w->decode || !bytes.len || x->closed)
 		return;
 	w->now_ns = now_ns;
 	if (!w->first_byte_ns)
@@ -390,7 +390,7 @@ void exchange_response_gap(struct exchange *x, uint64_t n)
 	struct work *w = x->work;
 
 	(void)n;
-	if (!w)
+	if (!w || x->closed)
 		return;
 	w->call.gaps++;
 	w->answer_gap = true;
@@ -580,6 +580,12 @@ static void close_record(struct exchange *x, enum message_end how, uint64_t now_
 void exchange_response_end(struct exchange *x, enum message_end how, uint64_t now_ns)
 {
 	close_record(x, how, now_ns);
+}
+
+void exchange_rest(struct exchange *x, uint64_t now_ns)
+{
+	if (x->work && x->work->meter && meter_facts(x->work->meter)->ended)
+		close_record(x, MESSAGE_COMPLETE, now_ns);
 }
 
 void exchange_abandon(struct exchange *x, uint64_t now_ns)

@@ -86,6 +86,12 @@ void exchange_response_gap(struct exchange *x, uint64_t n);
 void exchange_response_end(struct exchange *x, enum message_end how, uint64_t now_ns);
 
 /*
+ * Nothing has come for a while: closes the record if the answer said by itself that it is over,
+ * whatever its framing still waits for. More of the answer is not looked at then.
+ */
+void exchange_rest(struct exchange *x, uint64_t now_ns);
+
+/*
  * No (more) answer will come: connection gone, process gone, protocol broken. Closes the record
  * like exchange_response_end if it is open: no head seen = outcome aborted.
  */

@@ -15,7 +15,7 @@
 #define CONN_IDLE_NS	  (600ULL * NSEC_PER_SEC)
 #define CONN_MEMORY_MAX	  (64u << 20)
 #define CONN_PIPELINE_MAX 64 /* requests awaiting their answer on one connection */
-#define CONN_MAY_END_NS	  (2ULL * NSEC_PER_SEC) /* without bytes after SSL_free or SSL_clear */
+#define CONN_MAY_END_NS	  (1ULL * NSEC_PER_SEC) /* without bytes after a sign of the end */
 #define CONN_HOST_MAX	  128
 
 struct conn_table;
@@ -39,7 +39,10 @@ void conn_table_may_end(struct conn_table *t, const struct conn_id *id, uint64_t
  * have been fed before, or they open connections that only idling ends.
  */
 void conn_table_process_exit(struct conn_table *t, uint32_t tgid, uint64_t now_ns);
-/* Call about once a second: evicts idle connections and ends those that only "may end". */
+/*
+ * Call twice a second, so that a row is visible 2 s after its call: ends connections that only "may
+ * end", closes calls whose answer said that it is over, evicts idle connections.
+ */
 void conn_table_tick(struct conn_table *t, uint64_t now_ns);
 size_t conn_table_count(const struct conn_table *t);
 size_t conn_table_memory(const struct conn_table *t);

@@ -61,6 +61,12 @@ void pairs_may_end(struct pairs *p, uint64_t now_ns)
 	exchange_may_end(pair->x, now_ns);
 }
 
+void pairs_rest(struct pairs *p, uint64_t now_ns)
+{
+	if (p->reading && p->reading != p->writing)
+		exchange_rest(p->reading->x, now_ns);
+}
+
 size_t pairs_memory(const struct pairs *p)
 {
 	const struct pair *pair;

@@ -40,6 +40,7 @@ void pairs_end_reading(struct pairs *p, enum message_end how, uint64_t now_ns);
 void pairs_abandon_first(struct pairs *p, uint64_t now_ns);
 void pairs_abandon(struct pairs *p, uint64_t now_ns); /* all of them */
 void pairs_may_end(struct pairs *p, uint64_t now_ns);
+void pairs_rest(struct pairs *p, uint64_t now_ns); /* nothing has come for a while */
 size_t pairs_memory(const struct pairs *p);
 
 /* How sure we are of the place in one direction. */

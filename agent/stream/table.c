@@ -77,7 +77,7 @@ static void remove_entry(struct conn_table *t, struct entry *e)
 /* It ended by itself: bodies that only the end completes are complete. */
 static void end_entry(struct conn_table *t, struct entry *e)
 {
-	conn_end(&e->conn, t->now_ns);
+	conn_end(&e->conn, e->conn.may_end_ns ? e->conn.may_end_ns : t->now_ns);
 	remove_entry(t, e);
 }
 
@@ -227,9 +227,12 @@ void conn_table_tick(struct conn_table *t, uint64_t now_ns)
 	t->now_ns = now_ns;
 	DL_FOREACH_SAFE(t->by_use, e, tmp)
 	{
-		const struct conn *c = &e->conn;
+		struct conn *c = &e->conn;
 
-		if (c->may_end_ns && older_than(c->may_end_ns, now_ns, CONN_MAY_END_NS))
+		if (!older_than(c->now_ns, now_ns, CONN_MAY_END_NS))
+			continue;
+		pairs_rest(&c->pairs, c->now_ns);
+		if (c->may_end_ns)
 			end_entry(t, e);
 		else if (older_than(c->now_ns, now_ns, CONN_IDLE_NS))
 			evict(t, e, COUNTER_CONN_EVICTED_IDLE);

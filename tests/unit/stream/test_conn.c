@@ -31,6 +31,7 @@ static struct exchange_start last_start;
 static char last_host[CONN_HOST_MAX];
 static size_t fake_memory;
 static int fail_begin;
+static uint64_t clock_ns;
 
 static void put(const char *fmt, ...)
 {
@@ -129,6 +130,12 @@ void exchange_may_end(struct exchange *x, uint64_t now_ns)
 	(void)now_ns;
 }
 
+void exchange_rest(struct exchange *x, uint64_t now_ns)
+{
+	(void)now_ns;
+	put(" %dr", x->number);
+}
+
 void exchange_abandon(struct exchange *x, uint64_t now_ns)
 {
 	(void)now_ns;
@@ -166,7 +173,6 @@ static struct conn_table *table;
 static const struct conn_id the_conn = {.ssl = 0x1000, .start_boot_ns = 7, .tgid = 42};
 static struct conn_id id;
 static uint64_t offsets[2];
-static uint64_t clock_ns;
 static size_t piece_size; /* 0: whole calls */
 
 static int setup(void **state)
@@ -626,8 +632,21 @@ static void after_may_end_an_open_call_waits_and_is_cut(void **state)
 	conn_table_tick(table, clock_ns + CONN_MAY_END_NS / 2);
 	expect_events(" 1b(/a) 1. 1<200> 1<ab");
 	conn_table_tick(table, clock_ns + CONN_MAY_END_NS + 1);
-	expect_events(" 1<~> 1f");
+	expect_events(" 1r 1<~> 1f");
 	assert_int_equal(conn_table_count(table), 0);
+}
+
+static void a_silent_answer_may_have_said_that_it_is_over(void **state)
+{
+	(void)state;
+	sent(POST("/a", "0"));
+	got(OK("9") "ab");
+	conn_table_tick(table, clock_ns + CONN_MAY_END_NS / 2);
+	expect_events(" 1b(/a) 1. 1<200> 1<ab");
+	conn_table_tick(table, clock_ns + 2 * CONN_MAY_END_NS);
+	expect_events(" 1r");
+	got("cdefghi");
+	expect_events(" 1<cdefghi 1<.> 1f");
 }
 
 static void bytes_after_may_end_go_on_with_a_mark(void **state)
@@ -740,7 +759,7 @@ static void idle_connections_are_evicted(void **state)
 	conn_table_tick(table, clock_ns + CONN_IDLE_NS);
 	assert_int_equal(conn_table_count(table), 1);
 	conn_table_tick(table, clock_ns + CONN_IDLE_NS + 100);
-	expect_events(" 1b(/a) 1. 1<200> 1<part 1A 1f");
+	expect_events(" 1b(/a) 1. 1<200> 1<part 1r 1r 1A 1f");
 	assert_int_equal(conn_table_count(table), 0);
 	assert_int_equal(conn_table_memory(table), 0);
 	assert_int_equal(counter_get(COUNTER_CONN_EVICTED_IDLE), before + 1);
@@ -833,6 +852,7 @@ int main(void)
 		TEST(broken_bytes_cost_one_call_and_are_counted),
 		TEST(a_close_delimited_body_is_complete_at_may_end),
 		TEST(after_may_end_an_open_call_waits_and_is_cut),
+		TEST(a_silent_answer_may_have_said_that_it_is_over),
 		TEST(bytes_after_may_end_go_on_with_a_mark),
 		TEST(a_reused_pointer_is_a_new_connection),
 		TEST(a_new_generation_says_may_end),
