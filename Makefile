@@ -150,9 +150,9 @@ $(BUILD)/tests/bench/tls_loop: tests/bench/tls_loop.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $< -lssl -lcrypto
 
-$(BUILD)/tests/bench/anchor: tests/bench/anchor.c
+$(BUILD)/tests/bench/anchor: tests/bench/anchor.c $(BUILD)/libtolltap.a
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $< -lbpf
+	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $< $(BUILD)/libtolltap.a $(LIBS)
 
 $(BUILD)/tests/bench/anchor.bpf.o: tests/bench/anchor.bpf.c
 	@mkdir -p $(@D)

@@ -24,7 +24,7 @@
 #define TT_CALL_MAX		(4u << 20) /* bytes taken from one SSL_read/SSL_write; rest is a gap */
 #define TT_CANDIDATE_MAX	(4u << 20) /* bytes taken of a candidate, both directions together */
 #define TT_CANDIDATE_ANSWER_MIN (256u << 10) /* of them kept free for the answer */
-#define TT_WAKE_BYTES		(256u << 10) /* forced wake-up while copying more than this */
+#define TT_WAKE_BYTES		(256u << 10) /* pending bytes per wake-up; power of two */
 #define TT_ENV_MAX		4096u	     /* environment bytes carried by TT_REC_OPEN */
 #define TT_COMM_LEN		16u
 #define TT_HOST_MAX		128u  /* longest host name compared; longer ones are not listed */
