@@ -416,8 +416,8 @@ static const char *counter_help(const char *family)
 		{"tolltap_connections_evicted_total", "Connections forgotten to stay in bounds."},
 		{"tolltap_stream_gaps_total", "Gaps in captured streams."},
 		{"tolltap_decode_errors_total", "Messages that could not be decoded, by layer."},
-		{"tolltap_usage_mismatch_total", "Calls whose token kinds do not add up to the "
-						 "provider's total."},
+		{"tolltap_usage_mismatch_total",
+		 "Calls whose counts disagree with each other or are no counts."},
 		{"tolltap_operations_evicted_total", "Requests forgotten while a retry of them "
 						     "could still come."},
 		{"tolltap_ledger_rows_total", "Calls made durable in the ledger."},

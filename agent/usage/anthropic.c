@@ -97,6 +97,7 @@ static void finish(const struct answer *a, struct usage *u)
 			raw[i] = a->item_sum[i];
 	}
 	set_tokens(raw, u);
+	u->lower_bound = raw[RAW_INPUT] == RAW_ABSENT || raw[RAW_OUTPUT] == RAW_ABSENT;
 	u->tool_units[TOOL_WEB_SEARCH] = raw_or_zero(raw, RAW_WEB_SEARCH);
 	if (a->items_unknown)
 		u->mismatch = true;
@@ -109,8 +110,13 @@ static void finish_sub(const struct answer_sub *sub, struct usage *u)
 
 static void add_to_main(struct answer *a)
 {
-	for (int i = 0; i < RAW_FIELDS; i++)
+	for (int i = 0; i < RAW_FIELDS; i++) {
 		a->item_sum[i] += raw_or_zero(a->item_raw, (enum raw_field)i);
+		if (a->item_sum[i] > RAW_COUNT_MAX) {
+			a->item_sum[i] = 0;
+			a->unreadable = true;
+		}
+	}
 }
 
 static void add_sub(struct answer *a)

@@ -96,7 +96,7 @@ extern const char *const host_role_names[HOST_ROLES];
 
 struct usage {
 	bool known;		     /* tokens[] are the provider's; false: all unknown (null) */
-	bool mismatch;		     /* the provider's own total disagrees with the kinds */
+	bool mismatch;		     /* the provider's counts disagree, or one of them is no count */
 	bool lower_bound;	     /* more may be billed than the counts say */
 	int64_t tokens[TOKEN_KINDS]; /* disjoint; 0 = none */
 	int64_t tool_units[TOOL_UNITS];

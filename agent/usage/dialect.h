@@ -92,6 +92,7 @@ struct answer {
 	int64_t raw[RAW_FIELDS];
 	char text[ANSWER_TEXTS][CALL_NAME_MAX];
 	uint64_t content_bytes;
+	bool unreadable; /* a count was sent that is none (-1, 1.5, 1e999): all are doubted */
 	int64_t item_raw[RAW_FIELDS]; /* of the item being read */
 
 	/* What `item` gathers; cleared when a later document lists its items anew. */

@@ -37,20 +37,25 @@ struct meter {
 
 /* ---- what the rows mean ---------------------------------------------------------------------- */
 
-static bool read_count(const struct json_value *v, int64_t *out)
+/* False when nothing was read: null, or what is no count and so casts doubt on all the others. */
+static bool read_count(struct meter *m, const struct json_value *v, int64_t *out)
 {
 	int64_t n;
 
-	if ((v->type != JSON_NUMBER && v->type != JSON_STRING) || v->cut ||
-	    !json_integer(v->text, &n) || n > RAW_COUNT_MAX)
+	if (v->type == JSON_NULL)
 		return false;
+	if ((v->type != JSON_NUMBER && v->type != JSON_STRING) || v->cut ||
+	    !json_integer(v->text, &n) || n > RAW_COUNT_MAX) {
+		m->answer.unreadable = true;
+		return false;
+	}
 	*out = n;
 	return true;
 }
 
 static void on_count(struct meter *m, const struct dialect_row *row, const struct json_value *v)
 {
-	if (!read_count(v, &m->answer.raw[row->field]))
+	if (!read_count(m, v, &m->answer.raw[row->field]))
 		return;
 	m->doc_counts = true;
 	m->facts.marked = true;
@@ -126,7 +131,7 @@ static void on_value(void *user, const struct json_value *v)
 			v->type != JSON_NULL && slice_starts(v->text, slice_of(row->prefix));
 		break;
 	case ROW_ITEM_COUNT:
-		read_count(v, &m->answer.item_raw[row->field]);
+		read_count(m, v, &m->answer.item_raw[row->field]);
 		break;
 	case ROW_USAGE:
 	case ROW_ERROR:
@@ -356,10 +361,22 @@ static void usage_clear(struct usage *u)
 	u->provider_cost_pusd = -1;
 }
 
+/* What cannot be told for certain is not told; the provider's own amount stands by itself. */
+static void usage_doubt(struct usage *u)
+{
+	int64_t cost_pusd = u->provider_cost_pusd;
+
+	usage_clear(u);
+	u->provider_cost_pusd = cost_pusd;
+	u->mismatch = true;
+}
+
 void meter_usage(const struct meter *m, struct usage *out)
 {
 	usage_clear(out);
 	m->dialect->finish(&m->answer, out);
+	if (m->answer.unreadable)
+		usage_doubt(out);
 	raw_store_render(&m->raw, out->raw_json, sizeof(out->raw_json));
 }
 
@@ -367,6 +384,8 @@ void meter_sub_usage(const struct meter *m, uint32_t i, struct usage *out)
 {
 	usage_clear(out);
 	m->dialect->finish_sub(&m->answer.sub[i], out);
+	if (m->answer.unreadable)
+		usage_doubt(out);
 }
 
 size_t meter_memory(const struct meter *m)

@@ -164,8 +164,10 @@ static void set_cost(const int64_t raw[RAW_FIELDS], struct usage *u)
 {
 	if (raw[RAW_COST] != RAW_ABSENT) {
 		u->provider_cost_pusd = raw[RAW_COST];
-		if (raw[RAW_BYOK] == 1)
-			u->provider_cost_pusd += raw_or_zero(raw, RAW_UPSTREAM_COST);
+		if (raw[RAW_BYOK] == 1 &&
+		    __builtin_add_overflow(raw[RAW_COST], raw_or_zero(raw, RAW_UPSTREAM_COST),
+					   &u->provider_cost_pusd))
+			u->provider_cost_pusd = -1;
 	} else if (raw[RAW_COST_TICKS] > 0) { /* 0 ticks = not reported (Azure) */
 		u->provider_cost_pusd = raw[RAW_COST_TICKS] * (PUSD_PER_USD / 10000000000LL);
 	}
@@ -189,6 +191,8 @@ static void chat_finish(const struct answer *a, struct usage *u)
 	if (input == 0 && output == 0 && a->content_bytes)
 		return;
 	set_tokens(a->raw, input, output, u);
+	if (a->raw[RAW_INPUT] == RAW_ABSENT && a->raw[RAW_TOTAL] == RAW_ABSENT)
+		u->lower_bound = true; /* no call is without input */
 	u->tool_units[TOOL_WEB_SEARCH] = raw_or_zero(a->raw, RAW_WEB_SEARCH);
 	u->tool_units[TOOL_AUDIO_SECONDS] = raw_or_zero(a->raw, RAW_AUDIO_SECONDS);
 }

@@ -179,6 +179,20 @@ static const struct vector vectors[] = {
 		   "\"server_tool_use_details\":{\"web_search_requests\":3}}"),
 	 .tokens = {[TOKEN_INPUT_UNCACHED] = 5, [TOKEN_OUTPUT_TEXT] = 2}, .cost = 4170000000,
 	 .web_searches = 3},
+	{"an input that was not told", &dialect_openai_chat, CHAT_BODY("{\"completion_tokens\":2}"),
+	 .tokens = {[TOKEN_OUTPUT_TEXT] = 2}, .lower_bound = true},
+	{"an input that Anthropic did not tell", &dialect_anthropic,
+	 ANTHROPIC_BODY("{\"output_tokens\":2}"), .tokens = {[TOKEN_OUTPUT_TEXT] = 2},
+	 .lower_bound = true},
+	{"iterations beyond any count", &dialect_anthropic,
+	 ANTHROPIC_BODY("{\"input_tokens\":1,\"output_tokens\":8,\"iterations\":["
+			"{\"type\":\"compaction\",\"input_tokens\":1000000000000000},"
+			"{\"type\":\"message\",\"input_tokens\":1000000000000000}]}"),
+	 .tokens = {0}, .unknown = true, .mismatch = true},
+	{"costs beyond any amount", &dialect_openai_chat,
+	 CHAT_BODY("{\"prompt_tokens\":5,\"completion_tokens\":2,\"cost\":9000000,"
+		   "\"is_byok\":true,\"cost_details\":{\"upstream_inference_cost\":9000000}}"),
+	 .tokens = {[TOKEN_INPUT_UNCACHED] = 5, [TOKEN_OUTPUT_TEXT] = 2}},
 	{"null usage", &dialect_openai_chat, CHAT_BODY("null"), .tokens = {0}, .unknown = true},
 	{"usage without counts", &dialect_openai_chat, CHAT_BODY("{\"trafficType\":\"X\"}"),
 	 .tokens = {0}, .unknown = true},
@@ -503,13 +517,45 @@ static void dollars(void **state)
 	}
 }
 
+/* One count that is none takes the certainty from all of them. */
+static void unreadable_counts(void **state)
+{
+	static const char *const bad[] = {"-1",	  "1.5",  "1e999",   "1000000000000001",
+					  "true", "\"\"", "\"ten\"", "99999999999999999999"};
+	static const struct {
+		const struct dialect *dialect;
+		const char *before;
+	} forms[] = {
+		{&dialect_openai_chat, "{\"usage\":{\"completion_tokens\":5,\"prompt_tokens\":"},
+		{&dialect_openai_chat, "{\"usage\":{\"prompt_tokens\":5,\"cached_tokens\":"},
+		{&dialect_openai_responses, "{\"usage\":{\"input_tokens\":5,\"output_tokens\":"},
+		{&dialect_anthropic, "{\"usage\":{\"input_tokens\":5,\"output_tokens\":"},
+	};
+	char text[256];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(forms) * ARRAY_LEN(bad); i++) {
+		struct meter_facts facts;
+		struct answer answer;
+		struct usage usage;
+		int n = snprintf(text, sizeof(text), "%s%s}}", forms[i / ARRAY_LEN(bad)].before,
+				 bad[i % ARRAY_LEN(bad)]);
+
+		read_answer(forms[i / ARRAY_LEN(bad)].dialect, (struct slice){text, (size_t)n}, 9,
+			    &facts, &answer, &usage);
+		if (usage.known || !usage.mismatch || usage_input_total(&usage) ||
+		    usage_output_total(&usage))
+			fail_msg("taken as certain: %s", text);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(across_dialects), cmocka_unit_test(advisors_are_their_own_records),
 		cmocka_unit_test(containers),	   cmocka_unit_test(shapes),
 		cmocka_unit_test(raw_usage),	   cmocka_unit_test(raw_usage_is_bounded),
-		cmocka_unit_test(dollars),
+		cmocka_unit_test(dollars),	   cmocka_unit_test(unreadable_counts),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
