@@ -25,7 +25,7 @@ static void json_deletep(cJSON **json)
 
 static int file_error(struct reader *r, int error)
 {
-	price_error(r, "cannot be read: %s", strerror(error));
+	price_error(r, "cannot be read: %s; check --prices.file and --prices.dir", strerror(error));
 	return -error;
 }
 
@@ -71,7 +71,8 @@ static int parse(struct reader *r, const char *text, size_t len, const char *sch
 		return price_error(r, "holds a zero byte; it is not JSON text");
 	root = cJSON_ParseWithOpts(text, &end, true);
 	if (!root)
-		return price_error(r, "line %d: not valid JSON", line_of(text, end ? end : text));
+		return price_error(r, "line %d: not valid JSON; correct or remove the file",
+				   line_of(text, end ? end : text));
 	stated = cJSON_GetObjectItemCaseSensitive(root, "schema");
 	if (!cJSON_IsString(stated) || strcmp(stated->valuestring, schema) != 0) {
 		cJSON_Delete(root);

@@ -406,6 +406,7 @@ static void print_files(const struct doctor *d)
 static void print_blind_processes(const struct doctor *d)
 {
 	const cJSON *process;
+	char reason[256];
 	bool any = false;
 
 	cJSON_ArrayForEach(process, part(d, "processes"))
@@ -413,11 +414,11 @@ static void print_blind_processes(const struct doctor *d)
 		if (strcmp(status_text(process, "tls"), "blind") != 0)
 			continue;
 		if (!any)
-			printf("\nTLS processes that cannot be read:\n");
+			printf("\nTLS in processes that cannot be read:\n");
 		any = true;
 		printf("  %-8lld %-16s %s: %s\n", (long long)status_number(process, "pid"),
 		       status_text(process, "comm"), status_text(process, "exe"),
-		       status_text(process, "reason"));
+		       status_blind_reason(reason, sizeof(reason), part(d, "processes"), process));
 	}
 }
 

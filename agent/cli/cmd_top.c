@@ -13,7 +13,7 @@
 #include <time.h>
 
 #define REFRESH_MS 1000
-#define LIST_MAX   5 /* blind processes and files named on an empty screen */
+#define LIST_MAX   5 /* processes and files of each sort named on an empty screen */
 #define ROWS_ONCE  1000
 #define HEAD_ROWS  8 /* lines above the table's rows */
 #define BOLD	   "\033[1m"
@@ -267,7 +267,7 @@ static int key_width(const char *key)
 	static const struct {
 		const char *key;
 		int width;
-	} widths[] = {{"pid", 7}, {"comm", 15}, {"user", 15}, {"model", 24}, {"unit", 30}};
+	} widths[] = {{"pid", 7}, {"comm", 15}, {"user", 15}, {"model", 26}, {"unit", 30}};
 
 	for (size_t i = 0; i < ARRAY_LEN(widths); i++) {
 		if (!strcmp(widths[i].key, key))
@@ -312,6 +312,7 @@ static void put_rows(FILE *f, const struct view *view, const struct snapshot *s,
 static void put_blind(FILE *f, const struct snapshot *s)
 {
 	const cJSON *item;
+	char reason[256];
 	int shown = 0;
 
 	cJSON_ArrayForEach(item, list_of(s->status, "processes"))
@@ -321,13 +322,33 @@ static void put_blind(FILE *f, const struct snapshot *s)
 		if (shown++ == LIST_MAX)
 			break;
 		fprintf(f, "  blind: %s (pid %lld): %s\n", status_text(item, "comm"),
-			(long long)status_number(item, "pid"), status_text(item, "reason"));
+			(long long)status_number(item, "pid"),
+			status_blind_reason(reason, sizeof(reason), list_of(s->status, "processes"),
+					    item));
 	}
 	cJSON_ArrayForEach(item, list_of(s->status, "blind"))
 	{
 		fprintf(f, "  blind: %lld connections of %s to %s: %s\n",
 			(long long)status_number(item, "count"), status_text(item, "comm"),
 			status_text(item, "host"), status_text(item, "reason"));
+	}
+	if (shown > LIST_MAX)
+		fprintf(f, "  ... more: tolltap doctor\n");
+}
+
+static void put_read(FILE *f, const struct snapshot *s)
+{
+	const cJSON *item;
+	int shown = 0;
+
+	cJSON_ArrayForEach(item, list_of(s->status, "processes"))
+	{
+		if (strcmp(status_text(item, "tls"), "readable") != 0)
+			continue;
+		if (shown++ == LIST_MAX)
+			break;
+		fprintf(f, "  read: %s (pid %lld), by %s\n", status_text(item, "comm"),
+			(long long)status_number(item, "pid"), status_text(item, "library"));
 	}
 	if (shown > LIST_MAX)
 		fprintf(f, "  ... more: tolltap doctor\n");
@@ -351,6 +372,7 @@ static void put_empty(FILE *f, const struct snapshot *s)
 	}
 	if (shown > LIST_MAX)
 		fprintf(f, "  ... more: tolltap doctor\n");
+	put_read(f, s);
 	put_blind(f, s);
 	fprintf(f, "try one (any answer counts, even a refusal):\n"
 		   "  curl --http1.1 https://api.openai.com/v1/chat/completions \\\n"

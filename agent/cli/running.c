@@ -62,6 +62,24 @@ int64_t status_number(const cJSON *object, const char *key)
 	return cJSON_IsNumber(item) ? (int64_t)item->valuedouble : 0;
 }
 
+const char *status_blind_reason(char *dst, size_t size, const cJSON *processes,
+				const cJSON *process)
+{
+	const cJSON *other;
+
+	snprintf(dst, size, "%s", status_text(process, "reason"));
+	cJSON_ArrayForEach(other, processes)
+	{
+		if (status_number(other, "pid") != status_number(process, "pid") ||
+		    strcmp(status_text(other, "tls"), "readable") != 0)
+			continue;
+		snprintf(dst, size, "%s; its %s is read", status_text(process, "reason"),
+			 status_text(other, "library"));
+		break;
+	}
+	return dst;
+}
+
 bool status_flag(const cJSON *object, const char *key)
 {
 	return cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(object, key));

@@ -21,7 +21,14 @@ bool status_flag(const cJSON *object, const char *key);
 /* Sum of the counters whose name starts with family. */
 int64_t status_counter(const cJSON *status, const char *family);
 
-/* Picodollars and counts for people. */
+/*
+ * Why a TLS stack of a process is not read, in words: curl may hold GnuTLS for other ends and speak
+ * through OpenSSL, so a stack beside it that is read is named too.
+ */
+const char *status_blind_reason(char *dst, size_t size, const cJSON *processes,
+				const cJSON *process);
+
+/* Counts for people. */
 const char *count_text(char *dst, size_t size, int64_t n); /* 1234567 -> "1,234,567" */
 
 #endif
