@@ -81,6 +81,13 @@ static const struct pipeline_ops pipeline_ops = {
 	.judge = on_judge,
 };
 
+static void on_program_started(void *user, uint32_t pid, struct slice exe)
+{
+	struct agent *a = user;
+
+	pipeline_program_started(a->pipeline, pid, exe);
+}
+
 static void on_process_started(void *user, uint32_t pid)
 {
 	struct agent *a = user;
@@ -108,6 +115,7 @@ static void on_process_exited(void *user, uint32_t pid)
 }
 
 static const struct discovery_ops discovery_ops = {
+	.program_started = on_program_started,
 	.process_started = on_process_started,
 	.process_exited = on_process_exited,
 };
@@ -344,10 +352,12 @@ static void on_signal(void *user)
 	}
 }
 
+/* Who they are before what they said: a process may be gone when its first record is read. */
 static void on_ring(void *user)
 {
 	struct agent *a = user;
 
+	discovery_run(a->discovery);
 	capture_drain(a->capture);
 }
 

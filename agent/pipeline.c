@@ -217,6 +217,11 @@ const struct capture_ops pipeline_capture_ops = {
 	.verdict = on_verdict,
 };
 
+void pipeline_program_started(struct pipeline *p, uint32_t pid, struct slice exe)
+{
+	attribution_program(p->attribution, pid, exe);
+}
+
 void pipeline_process_started(struct pipeline *p, uint32_t pid)
 {
 	attribution_prefetch(p->attribution, pid);

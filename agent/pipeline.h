@@ -43,6 +43,7 @@ void pipeline_free(struct pipeline *p);
 
 extern const struct capture_ops pipeline_capture_ops; /* user = struct pipeline */
 
+void pipeline_program_started(struct pipeline *p, uint32_t pid, struct slice exe);
 void pipeline_process_started(struct pipeline *p, uint32_t pid);
 void pipeline_process_exited(struct pipeline *p, uint32_t pid, uint64_t now_ns);
 void pipeline_tick(struct pipeline *p, uint64_t now_ns);

@@ -43,6 +43,11 @@ check must libssl-dev pc:libssl test programs that speak TLS
 check must clang-format cmd:clang-format the style check
 check may mmdebstrap cmd:mmdebstrap a system to install into
 check may systemd-container cmd:systemd-nspawn boots it
+check may ruby cmd:ruby a client of the host tests
+check may libio-socket-ssl-perl file:/usr/share/perl5/IO/Socket/SSL.pm a client of the host tests
+check may php-cli cmd:php a client of the host tests
+check may php-curl file:/etc/php/8.2/mods-available/curl.ini a client of the host tests
+check may wget cmd:wget a client that cannot be read
 check may python3-brotli py:brotli a provider that answers in br
 '
 

@@ -10,9 +10,9 @@
 
 #define BUCKETS	     2048
 #define USERS_MAX    256
-#define ENVIRON_MAX  (256u << 10) /* bytes read of one environment */
-#define CGROUP_BYTES 8192	  /* of one /proc/PID/cgroup */
-#define START_SLACK  1		  /* ticks by which two clocks may round one start apart */
+#define ENVIRON_MAX  (2u << 20) /* bytes read of one environment: what exec takes by default */
+#define CGROUP_BYTES 8192	/* of one /proc/PID/cgroup */
+#define START_SLACK  1		/* ticks by which two clocks may round one start apart */
 
 struct known {
 	struct known *next; /* in its bucket */
@@ -23,6 +23,11 @@ struct known {
 	struct workload workload;
 	struct tag *tags;
 	uint32_t tag_count;
+};
+
+struct program {
+	uint32_t pid; /* 0: free */
+	char exe[CALL_PATH_MAX];
 };
 
 struct user_name {
@@ -39,6 +44,7 @@ struct attribution {
 	uint64_t uses;
 	struct known *bucket[BUCKETS];
 	size_t count;
+	struct program programs[ATTRIBUTION_PROGRAMS]; /* by pid */
 	struct user_name users[USERS_MAX];
 	size_t next_user;
 };
@@ -286,6 +292,25 @@ void attribution_prefetch(struct attribution *a, uint32_t tgid)
 		known->exit_ns = known->exit_ns ? known->exit_ns : a->now_ns;
 }
 
+void attribution_program(struct attribution *a, uint32_t tgid, struct slice exe)
+{
+	struct program *program = &a->programs[tgid % ATTRIBUTION_PROGRAMS];
+
+	if (exe.len == 0 && program->pid != tgid)
+		return;
+	program->pid = exe.len ? tgid : 0;
+	slice_copy(program->exe, sizeof(program->exe), exe);
+}
+
+/* /proc was too late for its exe. */
+static void set_exe(const struct attribution *a, struct workload *w)
+{
+	const struct program *program = &a->programs[w->pid % ATTRIBUTION_PROGRAMS];
+
+	if (w->exe[0] == '\0' && program->pid == w->pid)
+		slice_copy(w->exe, sizeof(w->exe), slice_of(program->exe));
+}
+
 /* ---- calls ---------------------------------------------------------------------------------- */
 
 void attribution_open(struct attribution *a, const struct conn_open *open)
@@ -303,6 +328,7 @@ void attribution_open(struct attribution *a, const struct conn_open *open)
 	if (a->broker && (!known->complete || !slice_eq(slice_of(w->comm), comm)) &&
 	    !read_facts(a, known) && known->exit_ns == 0)
 		known->exit_ns = open->now_ns;
+	set_exe(a, w);
 	set_uid(a, w, open->uid);
 	slice_copy(w->comm, sizeof(w->comm), comm);
 	add_environment(known, open->env);

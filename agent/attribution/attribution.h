@@ -13,6 +13,7 @@
 #include "agent/usage/call.h"
 
 #define ATTRIBUTION_PROCESSES_MAX 8192
+#define ATTRIBUTION_PROGRAMS	  512
 #define ATTRIBUTION_KEEP_NS	  (60ULL * NSEC_PER_SEC)
 
 struct attribution;
@@ -26,6 +27,12 @@ void attribution_free(struct attribution *a);
  * one that is gone by then is attributed all the same. Again after exec: they are read anew.
  */
 void attribution_prefetch(struct attribution *a, uint32_t tgid);
+
+/*
+ * The program that a process just became, as the kernel told; "" = not told. Used for one that is
+ * gone before /proc could be read. The last ATTRIBUTION_PROGRAMS are kept.
+ */
+void attribution_program(struct attribution *a, uint32_t tgid, struct slice exe);
 
 /* Probe facts: uid, comm, cgroup id, environment (allow-listed at once, the rest not kept). */
 void attribution_open(struct attribution *a, const struct conn_open *open);

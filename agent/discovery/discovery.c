@@ -30,6 +30,7 @@
 #define IDLE_CYCLES	   2   /* scan cycles an unused file whose path is gone stays attached */
 #define PRIME_MATCHES_MAX  256 /* files one pattern may name */
 #define EXIT_RECHECK_NS	   (20 * NSEC_PER_MSEC)
+#define EXECS_PENDING	   1024 /* execs whose first mapping is awaited, by pid */
 
 /* Where TLS libraries and programs that carry one usually are. */
 static const char *const well_known[] = {
@@ -61,6 +62,8 @@ struct discovery {
 	struct files files;
 	struct processes processes;
 	struct seen seen;
+
+	uint32_t exec_pending[EXECS_PENDING];
 
 	int epoll_fd;
 	int exit_timer; /* runs when threads of a process outlived its leader a moment ago */
@@ -350,6 +353,19 @@ static void process_gone(struct discovery *d, struct process *process)
 
 /* ---- events --------------------------------------------------------------------------------- */
 
+/* The first executable mapping after an exec is the program's own. */
+static void note_program(struct discovery *d, const struct proc_event *e)
+{
+	uint32_t *pending = &d->exec_pending[e->pid % EXECS_PENDING];
+
+	if (*pending != e->pid)
+		return;
+	*pending = 0;
+	/* "//toolong" and the like are the kernel's words for no path. */
+	if (d->ops->program_started && !slice_starts(e->name, SLICE("//")))
+		d->ops->program_started(d->user, e->pid, path_without_deleted(e->name));
+}
+
 static void on_mapped(struct discovery *d, const struct proc_event *e)
 {
 	struct mapped m = {
@@ -362,8 +378,10 @@ static void on_mapped(struct discovery *d, const struct proc_event *e)
 			.major = e->major,
 			.minor = e->minor},
 	};
-	struct tls_file *file = file_of(d, &m);
+	struct tls_file *file;
 
+	note_program(d, e);
+	file = file_of(d, &m);
 	if (file)
 		link_file(d, e->pid, file);
 }
@@ -374,6 +392,7 @@ static void on_exec(struct discovery *d, const struct proc_event *e)
 {
 	struct process *process = processes_find(&d->processes, e->pid);
 
+	d->exec_pending[e->pid % EXECS_PENDING] = e->pid;
 	if (!process)
 		return;
 	process->leader_exited = false;
@@ -396,6 +415,8 @@ static void on_forked(struct discovery *d, const struct proc_event *e)
 {
 	struct process *parent = processes_find(&d->processes, e->parent);
 
+	if (d->ops->program_started)
+		d->ops->program_started(d->user, e->pid, SLICE(""));
 	for (uint32_t i = 0; parent && i < parent->file_count; i++)
 		link_file(d, e->pid, parent->files[i]);
 }
@@ -702,10 +723,6 @@ void discovery_free(struct discovery *d)
 	}
 	closep(&d->exit_timer);
 	closep(&d->epoll_fd);
-	for (size_t i = 0; i < d->files.count; i++) {
-		if (d->files.item[i]->handle >= 0)
-			broker_detach(d->broker, d->files.item[i]->handle);
-	}
 	processes_free(&d->processes);
 	files_free(&d->files);
 	free(d->rings);

@@ -18,9 +18,12 @@ struct discovery;
 #define DISCOVERY_SCAN_S	30
 #define DISCOVERY_STATUS_MAX	1024 /* processes listed in the status */
 
-/* Both come for processes that map a TLS file only: nothing else is metered, and nothing else is
- * worth a look at every exec. */
 struct discovery_ops {
+	/* Any process became another program; exe as the kernel named it, "" = a fork's child,
+	 * whose program nobody named. Costs no look at /proc. */
+	void (*program_started)(void *user, uint32_t pid, struct slice exe);
+	/* The others come for processes that map a TLS file only: nothing else is metered, and
+	 * nothing else is worth a look at every exec. */
 	/* A process maps an attached file: after exec, dlopen or fork. Its facts can be read now.
 	 */
 	void (*process_started)(void *user, uint32_t pid);
@@ -30,7 +33,7 @@ struct discovery_ops {
 
 int discovery_new(struct discovery **out, struct broker *broker, const struct discovery_ops *ops,
 		  void *user) TT_MUST_CHECK;
-void discovery_free(struct discovery *d);
+void discovery_free(struct discovery *d); /* the probes stay until broker_free, all at once */
 
 /* The first full scan; afterwards all TLS files mapped now are attached or refused. */
 int discovery_scan(struct discovery *d) TT_MUST_CHECK;

@@ -15,7 +15,6 @@
 #endif
 
 #define DYNAMIC_MAX  512 /* entries of the dynamic section */
-#define NEEDLE_MAX   32
 #define WINDOW_BYTES (64u << 10)
 
 static bool in_file(const struct elf *elf, uint64_t offset, uint64_t len)
@@ -324,7 +323,7 @@ void elf_soname(struct elf *elf, char *dst, size_t size)
 {
 	const Elf64_Shdr *section = elf_section(elf, SHT_DYNAMIC);
 	const Elf64_Shdr *strings = section ? elf_linked(elf, section, SHT_STRTAB) : NULL;
-	char name[NEEDLE_MAX * 8] = "";
+	char name[256] = "";
 	uint64_t at, len;
 
 	dst[0] = '\0';
@@ -354,10 +353,11 @@ bool elf_executable(struct elf *elf)
 
 bool elf_contains(struct elf *elf, const Elf64_Shdr *section, struct slice needle)
 {
-	_cleanup_(freep) char *window = malloc(WINDOW_BYTES + NEEDLE_MAX);
+	_cleanup_(freep) char *window = malloc(WINDOW_BYTES + ELF_NEEDLE_MAX);
 	size_t kept = 0;
 
-	if (!window || section->sh_type == SHT_NOBITS || needle.len == 0 || needle.len > NEEDLE_MAX)
+	if (!window || section->sh_type == SHT_NOBITS || needle.len == 0 ||
+	    needle.len > ELF_NEEDLE_MAX)
 		return false;
 	for (uint64_t at = 0; at < section->sh_size;) {
 		uint64_t left = section->sh_size - at;

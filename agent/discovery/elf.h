@@ -15,6 +15,7 @@
 #define ELF_READ_MAX	 (128ULL << 20) /* bytes read of one file in all: the time budget */
 #define ELF_SEGMENTS_MAX 128
 #define ELF_SECTIONS_MAX 4096
+#define ELF_NEEDLE_MAX	 32
 #define ELF_NOTES_MAX	 (64u << 10) /* bytes of one note segment looked at */
 
 struct elf {
@@ -58,7 +59,7 @@ void elf_soname(struct elf *elf, char *dst, size_t size);
 /* True for what the kernel can start: no soname, and fixed, interpreted or marked PIE. */
 bool elf_executable(struct elf *elf);
 
-/* True when the bytes of a section contain the needle (at most 32 bytes long). */
+/* True when the bytes of a section contain the needle (at most ELF_NEEDLE_MAX bytes). */
 bool elf_contains(struct elf *elf, const Elf64_Shdr *section, struct slice needle);
 
 #endif

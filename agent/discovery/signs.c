@@ -14,6 +14,7 @@ const char *const blind_names[BLINDS] = {
 	[BLIND_JAVA] = "java_jsse",
 	[BLIND_ERLANG] = "erlang_tls",
 	[BLIND_GO] = "go_crypto_tls",
+	[BLIND_OPENSSL] = "openssl_without_symbols",
 	[BLIND_BORINGSSL] = "boringssl_without_symbols",
 	[BLIND_RUSTLS] = "rustls",
 };
@@ -41,16 +42,25 @@ static const struct {
 	{SLICE("deno"), BLIND_RUSTLS},	      {SLICE("codex"), BLIND_RUSTLS},
 };
 
-/* Sections whose presence, or whose bytes, tell the stack. */
+/*
+ * Sections whose presence, or whose bytes, tell the stack. Stripped code keeps the names of its
+ * sources in .rodata, for its own error messages; "ssl_lib.c" starts "ssl_lib.cc", so that comes
+ * first. The needle is cut behind its first byte: this program's own .rodata must not hold it.
+ */
 static const struct {
 	const char *section;
-	struct slice needle; /* empty: the section alone is the sign */
+	char first;
+	struct slice rest; /* empty: the section alone is the sign */
 	enum blind blind;
+	bool library; /* a sign in libraries too, not in executables alone */
 } contents[] = {
-	{".gopclntab", SLICE("crypto/tls.(*Conn).Write"), BLIND_GO},
-	{".data.rel.ro.gopclntab", SLICE("crypto/tls.(*Conn).Write"), BLIND_GO},
-	{".bun", {NULL, 0}, BLIND_BORINGSSL},
-	{".strtab", SLICE("6rustls"), BLIND_RUSTLS},
+	{".gopclntab", 'c', SLICE("rypto/tls.(*Conn).Write"), BLIND_GO, false},
+	{".data.rel.ro.gopclntab", 'c', SLICE("rypto/tls.(*Conn).Write"), BLIND_GO, false},
+	{".bun", '\0', {NULL, 0}, BLIND_BORINGSSL, false},
+	{".strtab", '6', SLICE("rustls"), BLIND_RUSTLS, false},
+	{".rodata", '/', SLICE("rustls-0."), BLIND_RUSTLS, true},
+	{".rodata", 's', SLICE("sl/ssl_lib.cc"), BLIND_BORINGSSL, true},
+	{".rodata", 's', SLICE("sl/ssl_lib.c"), BLIND_OPENSSL, true},
 };
 
 /* What `bun build --compile` leaves at the end of the file, before an 8-byte length. */
@@ -88,21 +98,33 @@ static bool has_bun_trailer(struct elf *elf)
 	       memmem(end, sizeof(end), BUN_TRAILER.ptr, BUN_TRAILER.len);
 }
 
+static bool has_content(struct elf *elf, size_t row)
+{
+	const Elf64_Shdr *section = elf_section_named(elf, contents[row].section);
+	struct slice rest = contents[row].rest;
+	char needle[ELF_NEEDLE_MAX];
+
+	if (!section || rest.len == 0 || rest.len >= sizeof(needle))
+		return section && rest.len == 0;
+	needle[0] = contents[row].first;
+	memcpy(needle + 1, rest.ptr, rest.len);
+	return elf_contains(elf, section, (struct slice){needle, rest.len + 1});
+}
+
 enum blind blind_by_content(int fd)
 {
 	enum blind blind = BLIND_NOT;
 	struct elf elf;
+	bool executable;
 
 	if (elf_open(&elf, fd) != SITES_FOUND)
 		return BLIND_NOT;
-	for (size_t i = 0; i < ARRAY_LEN(contents) && !blind && elf_executable(&elf); i++) {
-		const Elf64_Shdr *section = elf_section_named(&elf, contents[i].section);
-
-		if (section && (contents[i].needle.len == 0 ||
-				elf_contains(&elf, section, contents[i].needle)))
+	executable = elf_executable(&elf);
+	for (size_t i = 0; i < ARRAY_LEN(contents) && !blind; i++) {
+		if ((executable || contents[i].library) && has_content(&elf, i))
 			blind = contents[i].blind;
 	}
-	if (!blind && has_bun_trailer(&elf))
+	if (!blind && executable && has_bun_trailer(&elf))
 		blind = BLIND_BORINGSSL;
 	elf_close(&elf);
 	return blind;

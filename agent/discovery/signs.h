@@ -18,8 +18,9 @@ enum blind {
 	BLIND_S2N,
 	BLIND_JAVA,
 	BLIND_ERLANG,
-	BLIND_GO,	 /* crypto/tls */
-	BLIND_BORINGSSL, /* static, without symbols */
+	BLIND_GO,      /* crypto/tls */
+	BLIND_OPENSSL, /* static, without symbols, as the next one */
+	BLIND_BORINGSSL,
 	BLIND_RUSTLS,
 	BLINDS
 };
@@ -29,7 +30,7 @@ extern const char *const blind_names[BLINDS];
 enum blind blind_by_library(struct slice path);
 /* By the name of a program that has no symbols to probe. */
 enum blind blind_by_program(struct slice path);
-/* By what an executable without symbols to probe holds; a bounded pass over one section. */
+/* By what a file without symbols to probe holds; bounded passes over single sections. */
 enum blind blind_by_content(int fd);
 
 #endif

@@ -221,8 +221,8 @@ static int begin_work(struct exchange *x, const struct exchange_start *start,
 	return 0;
 }
 
-int exchange_begin(struct exchange **out, const struct exchange_env *env,
-		   const struct exchange_start *start, const struct http_head *request)
+static int exchange_new(struct exchange **out, const struct exchange_env *env,
+			const struct exchange_start *start, const struct http_head *request)
 {
 	struct exchange *x = calloc(1, sizeof(*x));
 	int err;
@@ -243,6 +243,16 @@ int exchange_begin(struct exchange **out, const struct exchange_env *env,
 	}
 	*out = x;
 	return 0;
+}
+
+int exchange_begin(struct exchange **out, const struct exchange_env *env,
+		   const struct exchange_start *start, const struct http_head *request)
+{
+	int err = exchange_new(out, env, start, request);
+
+	if (err)
+		counter_add(COUNTER_DECODE_MEMORY, 1);
+	return err;
 }
 
 static void drop_request(struct work *w)
@@ -323,12 +333,14 @@ static void begin_answer(struct exchange *x, const struct http_head *head)
 	struct slice coding = http_head_get(head, "content-encoding");
 	int err;
 
-	if (!paths || meter_new(&w->meter, w->dialect, paths, says_events(head)))
+	if (!paths || meter_new(&w->meter, w->dialect, paths, says_events(head))) {
+		counter_add(COUNTER_DECODE_MEMORY, 1);
 		return;
+	}
 	w->coded = coding.len && !slice_ieq(coding, SLICE("identity"));
 	err = decode_new(&w->decode, coding, on_decoded, w);
 	if (err)
-		counter_add(COUNTER_DECODE_CODING, 1);
+		counter_add(err == -ENOMEM ? COUNTER_DECODE_MEMORY : COUNTER_DECODE_CODING, 1);
 }
 
 void exchange_response_head(struct exchange *x, const struct http_head *head, uint64_t now_ns)
@@ -492,25 +504,43 @@ static int64_t since_us(const struct exchange *x, uint64_t now_ns)
 	return now_ns > x->entry_ns ? (int64_t)((now_ns - x->entry_ns) / NSEC_PER_USEC) : 0;
 }
 
+/* An answer that never came, or for which there was no memory: nothing is known, least of all zero.
+ */
+static void settle_unread(struct call *c, enum message_end how)
+{
+	if (c->status >= 300) {
+		c->outcome = OUTCOME_ERROR;
+		c->basis = BASIS_NOT_BILLED;
+	} else if (c->status && how == MESSAGE_COMPLETE) {
+		c->outcome = OUTCOME_OK;
+		c->basis = BASIS_ESTIMATED;
+	} else { /* the provider may have worked and may bill */
+		c->outcome = OUTCOME_ABORTED;
+		c->basis = BASIS_PARTIAL;
+	}
+}
+
+static void settle_first_token(struct exchange *x)
+{
+	struct work *w = x->work;
+	uint64_t first_ns = meter_facts(w->meter)->stream ? w->first_content_ns : w->first_byte_ns;
+
+	if (first_ns)
+		w->call.time_to_first_token_us = since_us(x, first_ns);
+}
+
 static void settle(struct exchange *x, enum message_end how, uint64_t now_ns)
 {
 	struct work *w = x->work;
 	struct call *c = &w->call;
-	bool stream;
 
 	c->duration_us = since_us(x, now_ns);
 	if (w->meter) {
 		meter_eof(w->meter);
 		settle_answer(w, how);
-		stream = meter_facts(w->meter)->stream;
-		if (stream ? w->first_content_ns : w->first_byte_ns)
-			c->time_to_first_token_us =
-				since_us(x, stream ? w->first_content_ns : w->first_byte_ns);
+		settle_first_token(x);
 	} else {
-		/* The provider may have worked and may bill: nothing is known, least of all zero.
-		 */
-		c->outcome = c->status >= 300 ? OUTCOME_ERROR : OUTCOME_ABORTED;
-		c->basis = c->status >= 300 ? BASIS_NOT_BILLED : BASIS_PARTIAL;
+		settle_unread(c, how);
 	}
 	/* A deployment's name is no model: better unpriced than priced as another. */
 	if (!c->model[0] && strcmp(c->model_requested, w->deployment) != 0)

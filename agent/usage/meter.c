@@ -306,6 +306,7 @@ void meter_feed(struct meter *m, struct slice bytes)
 		case JSON_BROKEN:
 			m->shape = SHAPE_DEAD;
 			m->facts.broken = true;
+			m->facts.ended = false; /* junk behind a whole document */
 			break;
 		case JSON_MORE:
 			break;

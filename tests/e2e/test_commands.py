@@ -88,15 +88,36 @@ def spend_is_the_sum_of_events(build):
         assert tokens == sum(sum((row["tokens"] or {}).values()) for row in rows)
 
 
-def a_retry_joins_its_operation(build):
+def what_is_unknown_is_counted_not_guessed(build):
+    def ours(row):
+        return row["tags"].get("unknown") == str(os.getpid())
+
     with Agent(build) as agent, Provider() as provider:
+        env = dict(os.environ, TOLLTAP_TAGS="unknown=%d" % os.getpid())
+        clients.curl(provider, scenario="no-usage", env=env)
+        clients.curl(provider, model="gpt-nobody-knows", env=env)
+        silent, unlisted = agent.wait_rows(2, where=ours)
+        assert silent["basis"] == "estimated" and silent["outcome"] == "ok"
+        assert silent["tokens"] is silent["cost_usd"] is silent["cost_pusd"] is None, silent
+        assert agent.metric_sum("tolltap_usage_missing_total", 'basis="estimated"') >= 1
+        assert unlisted["basis"] == "unpriced" and unlisted["cost_pusd"] is None, unlisted
+        assert sum(unlisted["tokens"].values()) == unlisted["usage_raw"]["total_tokens"]
+        assert agent.metric_sum("tolltap_unpriced_calls_total", 'reason="unknown_model"') >= 1
+
+
+def a_retry_joins_its_operation(build):
+    def ours(row):
+        return row["tags"].get("retry") == str(os.getpid())
+
+    with Agent(build) as agent, Provider() as provider:
+        env = dict(os.environ, TOLLTAP_TAGS="retry=%d" % os.getpid())
         done = subprocess.run(
             ["/usr/bin/python3", os.path.join(TOP, "tests", "lib", "raw_client.py"),
              str(provider.port), provider.cacert], text=True, capture_output=True, timeout=60,
-            input="".join("t = connect(); chat(t, %r); answer(t); t.close()\n" % scenario
+            env=env, input="".join("t = connect(); chat(t, %r); answer(t); t.close()\n" % scenario
                           for scenario in ("error-500", "error-429", "plain", "plain")))
         assert done.returncode == 0, done.stderr
-        rows = agent.wait_rows(4)
+        rows = agent.wait_rows(4, where=ours)
         assert [row["status"] for row in rows] == [500, 429, 200, 200]
         assert [row["attempt"] for row in rows] == [1, 2, 3, 1], rows
         ids = [row["operation_id"] for row in rows]
@@ -105,12 +126,12 @@ def a_retry_joins_its_operation(build):
                               "--storage.path=" + agent.storage)
         calls = {g["operation_id"]: g["calls"] for g in map(json.loads, spend.stdout.splitlines())
                  if not g.get("total")}
-        assert calls == {ids[0]: 3, ids[3]: 1}, calls
+        assert calls[ids[0]] == 3 and calls[ids[3]] == 1, calls
         total = sum(Decimal(row["cost_usd"]) for row in rows)
         assert total == 2 * Decimal(rows[2]["cost_usd"]) > 0
-        clients.curl(provider, scenario="error-500")  # another process each
-        clients.curl(provider)
-        others = agent.wait_rows(6)[4:]
+        clients.curl(provider, scenario="error-500", env=env)  # another process each
+        clients.curl(provider, env=env)
+        others = agent.wait_rows(6, where=ours)[4:]
         assert [row["attempt"] for row in others] == [1, 1]
 
 
@@ -192,8 +213,8 @@ def demo_agrees_with_its_own_provider(build):
 
 if __name__ == "__main__":
     sys.exit(main([
-        event_keys_are_the_contract, spend_is_the_sum_of_events, a_retry_joins_its_operation,
-        csv_and_table_hold_every_row,
-        prices_answers_what_a_call_costs, exec_sums_one_command,
+        event_keys_are_the_contract, spend_is_the_sum_of_events,
+        what_is_unknown_is_counted_not_guessed, a_retry_joins_its_operation,
+        csv_and_table_hold_every_row, prices_answers_what_a_call_costs, exec_sums_one_command,
         exec_starts_an_agent_when_there_is_none, top_and_doctor_show_what_is_seen,
         demo_agrees_with_its_own_provider]))

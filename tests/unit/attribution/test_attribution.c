@@ -188,6 +188,33 @@ static void prefetched_process_is_known_after_its_end(void **state)
 	attribution_free(a);
 }
 
+static void program_told_by_the_kernel_stands_in_for_proc(void **state)
+{
+	struct broker b = {0};
+	struct attribution *a = start(&b);
+	pid_t pid = child_start((char *const[]){NULL});
+	uint64_t started = start_of(pid);
+	struct conn_open open = opened(pid, started, "gone", SLICE(""));
+	struct call call = {0};
+
+	(void)state;
+	child_end(pid);
+	attribution_program(a, (uint32_t)pid + ATTRIBUTION_PROGRAMS, SLICE("/bin/other"));
+	attribution_program(a, (uint32_t)pid, SLICE("/bin/gone"));
+	attribution_open(a, &open);
+	attribution_fill(a, &open.conn, &call);
+	assert_string_equal(call.workload.exe, "/bin/gone");
+
+	/* A fork took the number: nobody told its program. */
+	attribution_program(a, (uint32_t)pid, SLICE(""));
+	open = opened(pid, started + 5 * TICK_NS, "child", SLICE(""));
+	call = (struct call){0};
+	attribution_open(a, &open);
+	attribution_fill(a, &open.conn, &call);
+	assert_string_equal(call.workload.exe, "");
+	attribution_free(a);
+}
+
 /* The pid lives, but started at another time: nothing of it may be told of the older process. */
 static void reused_pid_is_not_believed(void **state)
 {
@@ -303,6 +330,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(living_process),
 		cmocka_unit_test(prefetched_process_is_known_after_its_end),
+		cmocka_unit_test(program_told_by_the_kernel_stands_in_for_proc),
 		cmocka_unit_test(reused_pid_is_not_believed),
 		cmocka_unit_test(exec_replaces_what_was_known),
 		cmocka_unit_test(replay_uses_probe_facts_only),

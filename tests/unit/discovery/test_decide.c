@@ -110,6 +110,9 @@ static void knows_contents(void **state)
 	assert_int_equal(content_of(".bun", "", ""), BLIND_BORINGSSL);
 	assert_int_equal(content_of(".strtab", "_ZN6rustls4conn", ""), BLIND_RUSTLS);
 	assert_int_equal(content_of(".rodata", "", "\n---- Bun! ----\n"), BLIND_BORINGSSL);
+	assert_int_equal(content_of(".rodata", "../ssl/ssl_lib.c", ""), BLIND_OPENSSL);
+	assert_int_equal(content_of(".rodata", "src/ssl/ssl_lib.cc", ""), BLIND_BORINGSSL);
+	assert_int_equal(content_of(".rodata", "/src/rustls-0.23.5/src/conn.rs", ""), BLIND_RUSTLS);
 	assert_int_equal(content_of(".rodata", "", ""), BLIND_NOT);
 }
 

@@ -156,7 +156,10 @@ static void on_exited(void *user, uint32_t pid)
 	calls->exited += pid == calls->pid;
 }
 
-static const struct discovery_ops ops = {on_started, on_exited};
+static const struct discovery_ops ops = {
+	.process_started = on_started,
+	.process_exited = on_exited,
+};
 
 static uint64_t now_ns(void)
 {
@@ -271,7 +274,7 @@ static void scan_finds_a_mapped_library(void **state)
 	assert_int_equal(calls.exited, 1);
 	cJSON_Delete(status);
 	discovery_free(d);
-	assert_int_equal(b.attached, b.detached);
+	assert_int_equal(b.detached, 0); /* left to broker_free */
 }
 
 static void prime_arms_before_the_first_user(void **state)
