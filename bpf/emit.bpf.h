@@ -3,10 +3,10 @@
  * Records into the ring. They are built in reserved ring space, in a few constant sizes: run-time
  * sizes need 5.19, and per-CPU scratch could be overwritten by a program that preempts this one.
  *
- * Wake-ups cost more than copies, so a record wakes the reader only when it makes the pending bytes
- * pass a multiple of TT_WAKE_BYTES (above one of them the reader is at work and empties the ring
- * before it sleeps); the reader also looks every 100 ms, should two CPUs hide a passage from each
- * other. Openings always wake it: the process may be gone soon.
+ * Wake-ups cost more than copies, so a record wakes the reader only when the pending bytes have
+ * passed a multiple of TT_WAKE_BYTES since its connection's last one (above the first the reader is
+ * at work and empties the ring before it sleeps); the reader also looks every 100 ms. Openings
+ * always wake it: the process may be gone soon.
  */
 #ifndef TT_EMIT_BPF_H
 #define TT_EMIT_BPF_H
@@ -116,22 +116,10 @@ static __always_inline void submit_open(struct tt_rec_open *rec, const struct ca
 	bpf_ringbuf_submit(rec, BPF_RB_FORCE_WAKEUP);
 }
 
-#define RING_HEAD 8 /* the kernel's own head of each record; BPF_RINGBUF_HDR_SZ */
-
-/* The flags to submit the newest record of `bytes` with. */
-static __always_inline __u64 wake_if_passed(const __u32 bytes)
-{
-	__u64 pending = bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA);
-
-	return (pending & (TT_WAKE_BYTES - 1)) < ((bytes + RING_HEAD + 7) & ~7u)
-		       ? BPF_RB_FORCE_WAKEUP
-		       : BPF_RB_NO_WAKEUP;
-}
-
 /* The piece at `done` bytes of the call; `want` bytes of it, of which at most `size` are carried.
  */
 static __always_inline void emit_piece(const struct call *call, __u64 done, __u64 want,
-				       const __u32 size)
+				       const __u32 size, __u64 wake)
 {
 	struct tt_rec_data *rec = bpf_ringbuf_reserve(&ring, sizeof(*rec) + size, 0);
 	struct conn *conn = call->conn;
@@ -163,7 +151,7 @@ static __always_inline void emit_piece(const struct call *call, __u64 done, __u6
 		add_to(&lost, TT_LOST_USER_COPY, 1);
 	}
 	rec->len = len;
-	bpf_ringbuf_submit(rec, wake_if_passed(sizeof(*rec) + size));
+	bpf_ringbuf_submit(rec, wake);
 	/* Never add a constant 0: clang makes it an atomic or, which 5.10 does not have. */
 	if (size)
 		add_to(&gate_stats, TT_STAT_BYTES_TAKEN, len);
@@ -176,12 +164,12 @@ static __always_inline void emit_piece(const struct call *call, __u64 done, __u6
  */
 static __always_inline void emit_call(const struct call *call)
 {
-	__u64 take = read_back(&call->conn->take[call->dir & 1]);
+	__u64 wake = BPF_RB_NO_WAKEUP, take = read_back(&call->conn->take[call->dir & 1]);
 	__u32 *done_at = &call->conn->done[call->dir & 1];
-	__u64 done, left, want;
+	__u64 done, left, want, passed;
 
 	if (take == 0) {
-		emit_piece(call, 0, call->len, 0);
+		emit_piece(call, 0, call->len, 0, BPF_RB_NO_WAKEUP);
 		return;
 	}
 	write_through(done_at, 0);
@@ -189,22 +177,28 @@ static __always_inline void emit_call(const struct call *call)
 		done = read_back(done_at);
 		if (take - done <= TT_PIECE_MAX)
 			break;
-		emit_piece(call, done, TT_PIECE_MAX, TT_PIECE_MAX);
+		emit_piece(call, done, TT_PIECE_MAX, TT_PIECE_MAX,
+			   i % (TT_WAKE_BYTES / TT_PIECE_MAX) ? BPF_RB_NO_WAKEUP
+							      : BPF_RB_FORCE_WAKEUP);
 		write_through(done_at, done + TT_PIECE_MAX);
 	}
 	done = read_back(done_at);
+	passed = bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) / TT_WAKE_BYTES;
+	if (passed > call->conn->passed)
+		wake = BPF_RB_FORCE_WAKEUP;
+	call->conn->passed = passed;
 	left = take - done;
 	want = call->len - done;
 	if (left <= 256)
-		emit_piece(call, done, want, 256);
+		emit_piece(call, done, want, 256, wake);
 	else if (left <= 1024)
-		emit_piece(call, done, want, 1024);
+		emit_piece(call, done, want, 1024, wake);
 	else if (left <= 4096)
-		emit_piece(call, done, want, 4096);
+		emit_piece(call, done, want, 4096, wake);
 	else if (left <= 16384)
-		emit_piece(call, done, want, 16384);
+		emit_piece(call, done, want, 16384, wake);
 	else
-		emit_piece(call, done, want, TT_PIECE_MAX);
+		emit_piece(call, done, want, TT_PIECE_MAX, wake);
 }
 
 #endif

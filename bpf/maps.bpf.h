@@ -38,7 +38,8 @@ struct conn {
 	__u8 opened;	   /* TT_REC_OPEN was sent in this generation */
 	__u8 ended;	   /* SSL_free or SSL_clear since then */
 	__u8 gap[TT_DIRS]; /* the next record has TT_F_GAP_BEFORE */
-	__u8 pad[3];
+	__u8 pad;
+	__u16 passed;		/* multiples of TT_WAKE_BYTES pending at the last record */
 	__u32 take[TT_DIRS];	/* bytes to copy of the call at hand */
 	__u32 done[TT_DIRS];	/* of them, copied */
 	char host[TT_HOST_MAX]; /* server name, else Host; 0-padded */
