@@ -55,6 +55,16 @@ static __always_inline enum start read_start(__u64 buf, __u64 len)
 	return start_of(first);
 }
 
+/* A first write of a few bytes: may "POST " go on from here? */
+static __always_inline int may_become_post(__u64 buf, __u64 len)
+{
+	__u64 first = 0, post = TEXT4('P', 'O', 'S', 'T') | BYTE(' ', 4);
+
+	if (len >= sizeof(first) || bpf_probe_read_user(&first, len & 7, (void *)buf))
+		return 0;
+	return len < 5 ? first == (post & ~(~0ULL << (8 * (len & 7)))) : (first & FIRST(5)) == post;
+}
+
 /*
  * Longest rule that ends text[from, *to), or 0. text holds `size` bytes, a power of two. Without a
  * branch in the loop there is but one path through it; what lies outside is read and made 0.
@@ -261,6 +271,8 @@ static __always_inline void gate_look(const struct call *call)
 	struct conn *conn = call->conn;
 	enum start start = read_start(call->buf, call->len);
 
+	if (start == START_NONE && call->dir == TT_WRITE && may_become_post(call->buf, call->len))
+		start = START_POST;
 	if (start == START_NONE || (start == START_RESPONSE && call->dir == TT_READ)) {
 		if (conn->verdict == TT_UNKNOWN && ++conn->unknown_calls >= TT_UNKNOWN_MAX)
 			set_verdict(call, TT_MUTED);
