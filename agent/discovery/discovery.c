@@ -167,14 +167,15 @@ static struct tls_file *decide_new(struct discovery *d, int fd, const struct fil
 		lower = files_find_lower(&d->files, id, sites.build_id);
 		return lower ? lower : new_file(d, fd, id, path, &sites, NULL);
 	case DECISION_BLIND:
-		return new_file(d, fd, id, path, &sites, reason);
+		lower = files_find_refused_lower(&d->files, id);
+		return lower ? lower : new_file(d, fd, id, path, &sites, reason);
 	case DECISION_NOT_TLS:
 		break;
 	}
 	return NULL;
 }
 
-/* The TLS file behind fd, or NULL. A file rewritten in place is decided again. */
+/* The TLS file behind fd, or NULL. An inode with other bytes than before is decided again. */
 static struct tls_file *file_of_fd(struct discovery *d, int fd, struct slice path,
 				   struct file_identity *id)
 {
@@ -189,10 +190,9 @@ static struct tls_file *file_of_fd(struct discovery *d, int fd, struct slice pat
 		return file;
 	if (file)
 		drop_file(d, file);
-	else if (seen_get(&d->seen, &key, now_s(d), &file))
-		return file;
-	file = decide_new(d, fd, id, path);
-	seen_put(&d->seen, &key, now_s(d), file);
+	if (!seen_same(&d->seen, &key, file_stamp(id), &file))
+		file = decide_new(d, fd, id, path);
+	seen_put(&d->seen, &key, file_stamp(id), now_s(d), file);
 	return file;
 }
 
@@ -232,7 +232,7 @@ static struct tls_file *file_of(struct discovery *d, const struct mapped *m)
 	file = file_of_fd(d, fd, m->path, &id);
 	/* Another number means an overlay's own, or that the mapping was replaced: not cached. */
 	if (id.inode == m->key.inode)
-		seen_put(&d->seen, &m->key, now_s(d), file);
+		seen_put(&d->seen, &m->key, file_stamp(&id), now_s(d), file);
 	return file;
 }
 

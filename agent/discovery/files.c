@@ -31,6 +31,11 @@ int file_identify(int fd, struct file_identity *out)
 	return 0;
 }
 
+uint64_t file_stamp(const struct file_identity *id)
+{
+	return (id->size ^ (uint64_t)id->mtime_ns * 0x9e3779b97f4a7c15ULL) * 0xbf58476d1ce4e5b9ULL;
+}
+
 static bool same_bytes(const struct file_identity *a, const struct file_identity *b)
 {
 	return a->inode == b->inode && a->size == b->size && a->mtime_ns == b->mtime_ns;
@@ -76,6 +81,18 @@ struct tls_file *files_find_lower(const struct files *files, const struct file_i
 	return NULL;
 }
 
+struct tls_file *files_find_refused_lower(const struct files *files, const struct file_identity *id)
+{
+	for (size_t i = 0; i < files->count; i++) {
+		struct tls_file *file = files->item[i];
+
+		if (file->state == FILE_REFUSED && file->id.device != id->device &&
+		    (file->id.overlay || id->overlay) && same_bytes(&file->id, id))
+			return file;
+	}
+	return NULL;
+}
+
 struct tls_file *files_add(struct files *files)
 {
 	struct tls_file *file;
@@ -109,12 +126,9 @@ static size_t set_of(const struct seen_key *key)
 	return (hash >> 40) % SEEN_SETS;
 }
 
-static bool key_fits(const struct seen_key *have, const struct seen_key *want)
+static bool same_inode(const struct seen_key *a, const struct seen_key *b)
 {
-	return have->inode == want->inode && have->major == want->major &&
-	       have->minor == want->minor &&
-	       (have->generation == 0 || want->generation == 0 ||
-		have->generation == want->generation);
+	return a->inode == b->inode && a->major == b->major && a->minor == b->minor;
 }
 
 bool seen_get(const struct seen *seen, const struct seen_key *key, uint32_t now_s,
@@ -123,10 +137,27 @@ bool seen_get(const struct seen *seen, const struct seen_key *key, uint32_t now_
 	const struct seen_entry *set = seen->set[set_of(key)];
 
 	for (size_t i = 0; i < SEEN_WAYS; i++) {
-		if (set[i].key.inode == 0 || !key_fits(&set[i].key, key))
+		if (set[i].key.inode == 0 || !same_inode(&set[i].key, key))
 			continue;
-		if (!set[i].file && now_s - set[i].at_s >= SEEN_FOR_S)
+		if (key->generation && set[i].key.generation != key->generation)
 			return false;
+		if (!(set[i].file && set[i].file->state == FILE_ATTACHED) &&
+		    now_s - set[i].at_s >= SEEN_FOR_S)
+			return false;
+		*file = set[i].file;
+		return true;
+	}
+	return false;
+}
+
+bool seen_same(const struct seen *seen, const struct seen_key *key, uint64_t stamp,
+	       struct tls_file **file)
+{
+	const struct seen_entry *set = seen->set[set_of(key)];
+
+	for (size_t i = 0; i < SEEN_WAYS; i++) {
+		if (set[i].key.inode == 0 || !same_inode(&set[i].key, key) || set[i].stamp != stamp)
+			continue;
 		*file = set[i].file;
 		return true;
 	}
@@ -140,8 +171,7 @@ static struct seen_entry *way_for(struct seen *seen, const struct seen_key *key)
 	struct seen_entry *set = seen->set[at], *empty = NULL;
 
 	for (size_t i = 0; i < SEEN_WAYS; i++) {
-		if (set[i].key.inode == key->inode && set[i].key.major == key->major &&
-		    set[i].key.minor == key->minor)
+		if (same_inode(&set[i].key, key))
 			return &set[i];
 		if (set[i].key.inode == 0)
 			empty = &set[i];
@@ -149,10 +179,18 @@ static struct seen_entry *way_for(struct seen *seen, const struct seen_key *key)
 	return empty ? empty : &set[seen->next[at]++ % SEEN_WAYS];
 }
 
-void seen_put(struct seen *seen, const struct seen_key *key, uint32_t now_s, struct tls_file *file)
+void seen_put(struct seen *seen, const struct seen_key *key, uint64_t stamp, uint32_t now_s,
+	      struct tls_file *file)
 {
-	if (key->inode)
-		*way_for(seen, key) = (struct seen_entry){.key = *key, .file = file, .at_s = now_s};
+	struct seen_entry entry = {.key = *key, .stamp = stamp, .file = file, .at_s = now_s};
+	struct seen_entry *way;
+
+	if (!key->inode)
+		return;
+	way = way_for(seen, key);
+	if (!key->generation && same_inode(&way->key, key) && way->stamp == stamp)
+		entry.key.generation = way->key.generation;
+	*way = entry;
 }
 
 void seen_forget(struct seen *seen, const struct tls_file *file)

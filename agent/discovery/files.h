@@ -40,6 +40,8 @@ struct tls_file {
 /* Returns 0 or -errno. */
 int file_identify(int fd, struct file_identity *out) TT_MUST_CHECK;
 
+/* A hash of size and mtime. */
+uint64_t file_stamp(const struct file_identity *id);
 /* Same bytes in the same inode. */
 bool file_same(const struct file_identity *a, const struct file_identity *b);
 /* One lower file through two overlay mounts; a hint (design 2.1). Empty build ids never match. */
@@ -56,6 +58,9 @@ void files_free(struct files *files);
 struct tls_file *files_find(const struct files *files, const struct file_identity *id);
 struct tls_file *files_find_lower(const struct files *files, const struct file_identity *id,
 				  const char *build_id);
+/* The same among the refused, which have no build id: to be listed once is enough. */
+struct tls_file *files_find_refused_lower(const struct files *files,
+					  const struct file_identity *id);
 /* A new empty entry, or NULL when the table is full or memory is short. */
 struct tls_file *files_add(struct files *files);
 /* Takes it out and frees it. */
@@ -65,15 +70,16 @@ void files_remove(struct files *files, struct tls_file *file);
 
 #define SEEN_SETS  2048
 #define SEEN_WAYS  4
-#define SEEN_FOR_S 600 /* then an inode without TLS is looked at again */
+#define SEEN_FOR_S 10 /* then its bytes are compared: the number may be another file's by now */
 
 struct seen_key {
-	uint64_t inode, generation; /* generation 0: not reported, fits any */
+	uint64_t inode, generation; /* generation 0: not reported */
 	uint32_t major, minor;
 };
 
 struct seen_entry {
 	struct seen_key key; /* inode 0: free */
+	uint64_t stamp;	     /* file_stamp when it was decided */
 	struct tls_file *file;
 	uint32_t at_s;
 };
@@ -83,10 +89,18 @@ struct seen {
 	uint8_t next[SEEN_SETS]; /* way to replace next */
 };
 
-/* True when a decision is known; *file is then the file or NULL (nothing to do with TLS). */
+/*
+ * True when a decision is known; *file is then the file or NULL (nothing to do with TLS). An
+ * attached file is held by its probes, so its number stays its own; all else is believed for
+ * SEEN_FOR_S. A key with a generation asks for that one, a key without for any.
+ */
 bool seen_get(const struct seen *seen, const struct seen_key *key, uint32_t now_s,
 	      struct tls_file **file);
-void seen_put(struct seen *seen, const struct seen_key *key, uint32_t now_s, struct tls_file *file);
+/* The same for a file whose identity was just read, however long ago it was decided. */
+bool seen_same(const struct seen *seen, const struct seen_key *key, uint64_t stamp,
+	       struct tls_file **file);
+void seen_put(struct seen *seen, const struct seen_key *key, uint64_t stamp, uint32_t now_s,
+	      struct tls_file *file);
 void seen_forget(struct seen *seen, const struct tls_file *file);
 
 #endif

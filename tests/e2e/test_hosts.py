@@ -192,6 +192,28 @@ def files_replaced_in_use(build):
             assert {row["workload"]["pid"] for row in rows} >= {old.pid, new.pid}
 
 
+def inode_numbers_used_again(build):
+    """A file without TLS is deleted, and a client's program gets its inode number."""
+    with tempfile.TemporaryDirectory() as folder, Agent(build) as agent, Provider() as provider:
+        client = build_client(folder, "client", "-l:libssl.a", "-l:libcrypto.a")
+        paths = [os.path.join(folder, str(i)) for i in range(20)]
+        for path in paths:
+            shutil.copy("/bin/true", path)
+            subprocess.run([path], check=True)
+        old = {os.stat(path).st_ino for path in paths}
+        for path in paths:
+            os.unlink(path)
+        again = []
+        for path in paths:
+            shutil.copy(client, path)
+            if os.stat(path).st_ino in old:
+                again.append(path)
+        if not again:
+            raise Skip("this file system gives every file a new number")
+        for path in again[:3]:
+            call(agent, provider, [path, "PORT", "0.5"])
+
+
 def namespaces_and_chroot(build):
     """The host's pid, whatever namespace; a library that no path of the host leads to."""
     private = ["unshare", "-m", "sh", "-c", "mount -t tmpfs t /mnt && cp /usr/lib/*/libssl.so.3 /mnt"
@@ -400,6 +422,7 @@ def nothing_stays_behind(build):
 if __name__ == "__main__":
     sys.exit(main([
         other_languages, static_programs, gnutls_is_listed_as_blind, files_replaced_in_use,
+        inode_numbers_used_again,
         namespaces_and_chroot, users_and_restrictions, process_gone_before_the_agent_looks,
         environments, systemd_unit, storm_of_short_clients, burst_of_other_processes, hostile_files,
         nothing_stays_behind]))

@@ -35,21 +35,32 @@ static void remembers_decisions(void **state)
 	struct seen *seen = calloc(1, sizeof(*seen));
 	struct seen_key key = {.inode = 9, .generation = 3, .major = 8, .minor = 1};
 	struct seen_key reused = key, unknown = key;
-	struct tls_file file, *got = &file;
+	struct tls_file file = {.state = FILE_ATTACHED}, *got = &file;
 
 	(void)state;
 	reused.generation = 4;
 	unknown.generation = 0;
 	assert_false(seen_get(seen, &key, 100, &got));
-	seen_put(seen, &key, 100, NULL);
+	seen_put(seen, &key, 7, 100, NULL);
 	assert_true(seen_get(seen, &key, 100 + SEEN_FOR_S - 1, &got));
 	assert_null(got);
 	assert_true(seen_get(seen, &unknown, 101, &got));
 	assert_false(seen_get(seen, &reused, 101, &got));
 	assert_false(seen_get(seen, &key, 100 + SEEN_FOR_S, &got));
-	seen_put(seen, &reused, 101, &file);
+	got = &file;
+	assert_true(seen_same(seen, &key, 7, &got));
+	assert_null(got);
+	assert_false(seen_same(seen, &key, 8, &got));
+	seen_put(seen, &unknown, 7, 100, NULL);
+	assert_true(seen_get(seen, &key, 101, &got));
+	seen_put(seen, &unknown, 9, 100, NULL);
+	assert_true(seen_get(seen, &unknown, 101, &got));
+	assert_false(seen_get(seen, &key, 101, &got));
+	seen_put(seen, &reused, 8, 101, &file);
 	assert_true(seen_get(seen, &reused, 101 + 10 * SEEN_FOR_S, &got));
 	assert_ptr_equal(got, &file);
+	file.state = FILE_REFUSED;
+	assert_false(seen_get(seen, &reused, 101 + SEEN_FOR_S, &got));
 	assert_false(seen_get(seen, &key, 101, &got));
 	seen_forget(seen, &file);
 	assert_false(seen_get(seen, &reused, 101, &got));
@@ -67,7 +78,7 @@ static void forgets_when_full(void **state)
 	for (uint64_t inode = 1; inode < 4ULL * SEEN_SETS * SEEN_WAYS; inode++) {
 		struct seen_key key = {.inode = inode, .major = 8};
 
-		seen_put(seen, &key, 1, NULL);
+		seen_put(seen, &key, 1, 1, NULL);
 		assert_true(seen_get(seen, &key, 1, &got));
 	}
 	for (uint64_t inode = 1; inode < 4ULL * SEEN_SETS * SEEN_WAYS; inode++) {
