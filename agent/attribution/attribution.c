@@ -8,11 +8,12 @@
 #include <pwd.h>
 #include <unistd.h>
 
-#define BUCKETS	     2048
-#define USERS_MAX    256
-#define ENVIRON_MAX  (2u << 20) /* bytes read of one environment: what exec takes by default */
-#define CGROUP_BYTES 8192	/* of one /proc/PID/cgroup */
-#define START_SLACK  1		/* ticks by which two clocks may round one start apart */
+#define BUCKETS		     2048
+#define USERS_MAX	     256
+#define ENVIRON_MAX	     (2u << 20) /* bytes read of one environment: what exec takes by default */
+#define CGROUP_BYTES	     8192	/* of one /proc/PID/cgroup */
+#define PROGRAM_FORK_LATE_NS (5 * NSEC_PER_SEC) /* no number is used again so soon */
+#define START_SLACK	     1 /* ticks by which two clocks may round one start apart */
 
 struct known {
 	struct known *next; /* in its bucket */
@@ -26,7 +27,8 @@ struct known {
 };
 
 struct program {
-	uint32_t pid; /* 0: free */
+	uint32_t pid;	  /* 0: free */
+	uint64_t told_ns; /* of the tick before */
 	char exe[CALL_PATH_MAX];
 };
 
@@ -296,9 +298,12 @@ void attribution_program(struct attribution *a, uint32_t tgid, struct slice exe)
 {
 	struct program *program = &a->programs[tgid % ATTRIBUTION_PROGRAMS];
 
-	if (exe.len == 0 && program->pid != tgid)
+	/* Each CPU tells in order, but a child's exec may be heard before the fork that made it. */
+	if (exe.len == 0 &&
+	    (program->pid != tgid || a->now_ns - program->told_ns < PROGRAM_FORK_LATE_NS))
 		return;
 	program->pid = exe.len ? tgid : 0;
+	program->told_ns = a->now_ns;
 	slice_copy(program->exe, sizeof(program->exe), exe);
 }
 
@@ -377,10 +382,12 @@ static struct known *known_of(struct attribution *a, const struct conn_id *conn)
 
 void attribution_fill(struct attribution *a, const struct conn_id *conn, struct call *call)
 {
-	const struct known *known = known_of(a, conn);
+	struct known *known = known_of(a, conn);
 
-	if (known)
+	if (known) {
+		set_exe(a, &known->workload);
 		call->workload = known->workload;
+	}
 	call->workload.pid = conn->tgid;
 	call->workload.start_boot_ns = conn->start_boot_ns;
 	for (uint32_t i = 0; known && i < known->tag_count; i++) {

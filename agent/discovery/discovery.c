@@ -73,6 +73,7 @@ struct discovery {
 
 	uint32_t cycle;
 	uint64_t next_scan_ns;
+	bool exits;  /* the leader of a listed process ended */
 	bool rescan; /* events were lost: do not wait for next_scan_ns */
 	uint32_t *pids;
 	size_t pid_count, pid_at;
@@ -421,21 +422,14 @@ static void on_forked(struct discovery *d, const struct proc_event *e)
 		link_file(d, e->pid, parent->files[i]);
 }
 
-/* The last thread is still counted while its exit is told: who is not gone is looked at again. */
 static void on_exited(struct discovery *d, const struct proc_event *e)
 {
-	static const struct itimerspec soon = {.it_value = {.tv_nsec = EXIT_RECHECK_NS}};
 	struct process *process = processes_find(&d->processes, e->pid);
 
 	if (!process)
 		return;
 	process->leader_exited |= e->tid == e->pid;
-	if (!process->leader_exited)
-		return;
-	if (process_ended(d, e->pid))
-		process_gone(d, process);
-	else
-		timerfd_settime(d->exit_timer, 0, &soon, NULL);
+	d->exits |= process->leader_exited;
 }
 
 static void on_lost(struct discovery *d, const struct proc_event *e)
@@ -455,14 +449,40 @@ static void on_event(void *user, const struct proc_event *e)
 	handlers[e->type](user, e);
 }
 
+/* True when some are left whose leader ended before their other threads did. */
+static bool recheck_exits(struct discovery *d)
+{
+	bool left = false;
+
+	for (size_t b = 0; b < PROCESS_BUCKETS; b++) {
+		for (struct process *p = d->processes.bucket[b], *next; p; p = next) {
+			next = p->next;
+			if (p->leader_exited && process_ended(d, p->pid))
+				process_gone(d, p);
+			else
+				left |= p->leader_exited;
+		}
+	}
+	return left;
+}
+
 /*
  * All rings, whatever epoll says: a perf event reports itself readable once only, and the caller's
- * epoll asks before this one does.
+ * epoll asks before this one does. Exits come last: they make the caller read its records, and what
+ * another CPU told of those processes must be known by then.
  */
 static void drain_events(struct discovery *d)
 {
+	static const struct itimerspec soon = {.it_value = {.tv_nsec = EXIT_RECHECK_NS}};
+
 	for (size_t i = 0; i < d->ring_count; i++)
 		proc_ring_drain(&d->rings[i], on_event, d);
+	if (!d->exits)
+		return;
+	d->exits = false;
+	/* The last thread is still counted while its exit is told. */
+	if (recheck_exits(d))
+		timerfd_settime(d->exit_timer, 0, &soon, NULL);
 }
 
 /* ---- scan ----------------------------------------------------------------------------------- */
@@ -734,18 +754,6 @@ void discovery_free(struct discovery *d)
 int discovery_fd(const struct discovery *d)
 {
 	return d->epoll_fd;
-}
-
-/* Processes whose leader ended before their other threads did. */
-static void recheck_exits(struct discovery *d)
-{
-	for (size_t b = 0; b < PROCESS_BUCKETS; b++) {
-		for (struct process *p = d->processes.bucket[b], *next; p; p = next) {
-			next = p->next;
-			if (p->leader_exited && process_ended(d, p->pid))
-				process_gone(d, p);
-		}
-	}
 }
 
 void discovery_run(struct discovery *d)

@@ -205,7 +205,16 @@ static void program_told_by_the_kernel_stands_in_for_proc(void **state)
 	attribution_fill(a, &open.conn, &call);
 	assert_string_equal(call.workload.exe, "/bin/gone");
 
+	/* The fork before that exec, told late by another CPU. */
+	attribution_program(a, (uint32_t)pid, SLICE(""));
+	call = (struct call){0};
+	open = opened(pid, started + 3 * TICK_NS, "late", SLICE(""));
+	attribution_open(a, &open);
+	attribution_fill(a, &open.conn, &call);
+	assert_string_equal(call.workload.exe, "/bin/gone");
+
 	/* A fork took the number: nobody told its program. */
+	attribution_tick(a, 6 * NSEC_PER_SEC);
 	attribution_program(a, (uint32_t)pid, SLICE(""));
 	open = opened(pid, started + 5 * TICK_NS, "child", SLICE(""));
 	call = (struct call){0};
