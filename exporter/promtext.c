@@ -11,7 +11,7 @@ static const char *const units[] = {"seconds", "bytes", "usd"};
 /* One bad byte in one label would make Prometheus refuse the whole scrape. */
 static size_t put_label_char(struct text *labels, struct slice rest)
 {
-	size_t n = text_utf8_length(rest);
+	size_t n = slice_utf8_length(rest);
 
 	if (n == 0)
 		text_puts(labels, "\xef\xbf\xbd");

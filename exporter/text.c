@@ -60,41 +60,12 @@ void text_printf(struct text *t, const char *fmt, ...)
 	t->len += (size_t)n;
 }
 
-size_t text_utf8_length(struct slice s)
-{
-	static const struct {
-		unsigned char first, last, low, high; /* first byte's range, second byte's range */
-		size_t len;
-	} forms[] = {
-		{0xc2, 0xdf, 0x80, 0xbf, 2}, {0xe0, 0xe0, 0xa0, 0xbf, 3},
-		{0xe1, 0xec, 0x80, 0xbf, 3}, {0xed, 0xed, 0x80, 0x9f, 3},
-		{0xee, 0xef, 0x80, 0xbf, 3}, {0xf0, 0xf0, 0x90, 0xbf, 4},
-		{0xf1, 0xf3, 0x80, 0xbf, 4}, {0xf4, 0xf4, 0x80, 0x8f, 4},
-	};
-	const unsigned char *p = (const unsigned char *)s.ptr;
-
-	if (p[0] < 0x80)
-		return 1;
-	for (size_t i = 0; i < ARRAY_LEN(forms); i++) {
-		if (p[0] < forms[i].first || p[0] > forms[i].last)
-			continue;
-		if (s.len < forms[i].len || p[1] < forms[i].low || p[1] > forms[i].high)
-			return 0;
-		for (size_t k = 2; k < forms[i].len; k++) {
-			if ((p[k] & 0xc0) != 0x80)
-				return 0;
-		}
-		return forms[i].len;
-	}
-	return 0;
-}
-
 void text_json_string(struct text *t, struct slice s)
 {
 	text_puts(t, "\"");
 	while (s.len) {
 		unsigned char c = (unsigned char)s.ptr[0];
-		size_t n = text_utf8_length(s);
+		size_t n = slice_utf8_length(s);
 
 		if (n == 0)
 			text_puts(t, "\xef\xbf\xbd");

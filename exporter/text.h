@@ -23,8 +23,6 @@ void text_puts(struct text *t, const char *s);
 void text_printf(struct text *t, const char *fmt, ...) TT_PRINTF(2, 3);
 /* A JSON string with its quotes. Bytes that are not UTF-8 become U+FFFD. */
 void text_json_string(struct text *t, struct slice s);
-/* Length of the well-formed UTF-8 sequence (RFC 3629 section 4) s begins with, 0 if it has none. */
-size_t text_utf8_length(struct slice s);
 /* The bytes with a 0 behind them, or NULL when the text has failed. Owned by t. */
 const char *text_cstr(struct text *t);
 void text_free(struct text *t);

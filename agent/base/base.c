@@ -3,17 +3,64 @@
 
 #include <unistd.h>
 
+size_t slice_utf8_length(struct slice s)
+{
+	static const struct {
+		unsigned char first, last, low, high; /* first byte's range, second byte's range */
+		size_t len;
+	} forms[] = {
+		{0xc2, 0xdf, 0x80, 0xbf, 2}, {0xe0, 0xe0, 0xa0, 0xbf, 3},
+		{0xe1, 0xec, 0x80, 0xbf, 3}, {0xed, 0xed, 0x80, 0x9f, 3},
+		{0xee, 0xef, 0x80, 0xbf, 3}, {0xf0, 0xf0, 0x90, 0xbf, 4},
+		{0xf1, 0xf3, 0x80, 0xbf, 4}, {0xf4, 0xf4, 0x80, 0x8f, 4},
+	};
+	const unsigned char *p = (const unsigned char *)s.ptr;
+
+	if (p[0] < 0x80)
+		return 1;
+	for (size_t i = 0; i < ARRAY_LEN(forms); i++) {
+		if (p[0] < forms[i].first || p[0] > forms[i].last)
+			continue;
+		if (s.len < forms[i].len || p[1] < forms[i].low || p[1] > forms[i].high)
+			return 0;
+		for (size_t k = 2; k < forms[i].len; k++) {
+			if ((p[k] & 0xc0) != 0x80)
+				return 0;
+		}
+		return forms[i].len;
+	}
+	return 0;
+}
+
+/* C0, DEL, and C1 (U+0080 to U+009F): what could steer a terminal. */
+static bool is_control(struct slice s)
+{
+	unsigned char first = (unsigned char)s.ptr[0];
+
+	if (first == 0xc2)
+		return (unsigned char)s.ptr[1] < 0xa0;
+	return first < 0x20 || first == 0x7f;
+}
+
 bool slice_copy(char *dst, size_t size, struct slice src)
 {
-	size_t n = src.len < size ? src.len : size - 1;
+	size_t at = 0;
 
-	for (size_t i = 0; i < n; i++) {
-		unsigned char c = src.ptr[i];
+	while (src.len) {
+		size_t n = slice_utf8_length(src), taken = n ? n : 1;
 
-		dst[i] = c < 0x20 || c == 0x7f ? '?' : (char)c;
+		if (taken >= size - at)
+			break;
+		if (n == 0 || is_control(src))
+			memset(dst + at, '?', taken);
+		else
+			memmove(dst + at, src.ptr, taken);
+		at += taken;
+		src.ptr += taken;
+		src.len -= taken;
 	}
-	dst[n] = '\0';
-	return n == src.len;
+	dst[at] = '\0';
+	return src.len == 0;
 }
 
 void freep(void *p)

@@ -69,9 +69,13 @@ static inline struct slice slice_trim(struct slice s)
 	return s;
 }
 
+/* Length of the well-formed UTF-8 sequence (RFC 3629 section 4) s begins with, 0 if it has none. */
+size_t slice_utf8_length(struct slice s);
+
 /*
- * Copies at most size - 1 bytes and ends with 0; control bytes become '?'. Returns false when the
- * text was cut. dst is a fixed array of a record, never a growing buffer.
+ * Copies what fits in size - 1 bytes and ends with 0. What comes from others must not steer a
+ * terminal or break a reader: control characters and bytes that are no UTF-8 become '?'. Returns
+ * false when the text was cut. dst is a fixed array of a record, or src itself.
  */
 bool slice_copy(char *dst, size_t size, struct slice src);
 

@@ -38,7 +38,6 @@
 	X(DECODE_CODING, "tolltap_decode_errors_total", "layer=\"content_coding\"")               \
 	X(DECODE_BOMB, "tolltap_decode_errors_total", "layer=\"content_coding_limit\"")           \
 	X(DECODE_JSON, "tolltap_decode_errors_total", "layer=\"json\"")                           \
-	X(DECODE_SSE, "tolltap_decode_errors_total", "layer=\"sse\"")                             \
 	X(DECODE_MEMORY, "tolltap_decode_errors_total", "layer=\"memory\"")                       \
 	X(USAGE_MISMATCH, "tolltap_usage_mismatch_total", "")                                     \
 	X(OPERATIONS_EVICTED, "tolltap_operations_evicted_total", "")                             \

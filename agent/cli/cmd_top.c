@@ -276,6 +276,19 @@ static int key_width(const char *key)
 	return 24;
 }
 
+/* At most `width` characters, and spaces up to it. */
+static void put_key(FILE *f, const char *text, int width)
+{
+	int bytes = 0;
+
+	for (; text[bytes] && width > 0; width--) {
+		do {
+			bytes++;
+		} while ((text[bytes] & 0xc0) == 0x80);
+	}
+	fprintf(f, "%.*s%*s ", bytes, text, width, "");
+}
+
 static void put_row(FILE *f, const struct view *view, const struct snapshot *s,
 		    const struct row *row)
 {
@@ -283,11 +296,9 @@ static void put_row(FILE *f, const struct view *view, const struct snapshot *s,
 	const struct spend *t = row->today;
 	int64_t in = tokens_in(t);
 
-	for (size_t i = 0; i < s->key_count; i++) {
-		int width = key_width(groupings[view->grouping][i]);
-
-		fprintf(f, "%-*.*s ", width, width, t->group[i] ? t->group[i] : QUERY_NONE);
-	}
+	for (size_t i = 0; i < s->key_count; i++)
+		put_key(f, t->group[i] ? t->group[i] : QUERY_NONE,
+			key_width(groupings[view->grouping][i]));
 	fprintf(f, "%12s%s %11s %7s %12s %11s\n", money(cost, t->cost, 6),
 		spend_is_at_least(t) ? "+" : " ", money(rate, row->minute_cost, 6),
 		count_text(calls, sizeof(calls), t->calls), count_text(input, sizeof(input), in),

@@ -152,15 +152,12 @@ static void print_csv_row(struct output *o, bool header)
 
 /* ---- tables ------------------------------------------------------------------------------ */
 
-/* C0, DEL, and C1 (U+0080 to U+009F) as UTF-8 could steer a terminal. */
 static char *terminal_safe(const char *s)
 {
 	char *copy = strdup(s);
 
-	for (unsigned char *p = (unsigned char *)copy; p && *p; p++) {
-		if (*p < 0x20 || *p == 0x7f || (*p == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0))
-			*p = '?';
-	}
+	if (copy)
+		slice_copy(copy, strlen(s) + 1, slice_of(s));
 	return copy;
 }
 

@@ -10,10 +10,9 @@
 static void tame(cJSON *item)
 {
 	for (; item; item = item->next) {
-		for (char *p = item->valuestring; p && *p; p++) {
-			if ((unsigned char)*p < ' ' || *p == 0x7f)
-				*p = '?';
-		}
+		if (item->valuestring)
+			slice_copy(item->valuestring, strlen(item->valuestring) + 1,
+				   slice_of(item->valuestring));
 		tame(item->child); /* cJSON bounds the depth */
 	}
 }

@@ -44,6 +44,37 @@ static void slice_copy_bounds_and_cleans(void **state)
 	assert_string_equal(text, "");
 }
 
+static void slice_copy_leaves_nothing_that_steers(void **state)
+{
+	static const struct {
+		struct slice from;
+		const char *to;
+	} rows[] = {
+		{SLICE("\033[31m\x7f"), "?[31m?"},
+		{SLICE("a\0b"), "a?b"},
+		{SLICE("\x9b"
+		       "2J"),
+		 "?2J"}, /* CSI of an 8-bit terminal */
+		{SLICE("\xc2\x9b"
+		       "2J"),
+		 "??2J"}, /* U+009B */
+		{SLICE("\xc2\xa0\xc3\xa9"), "\xc2\xa0\xc3\xa9"},
+		{SLICE("\xe2\x82\xac"), "\xe2\x82\xac"},
+		{SLICE("\xe2\x82"), "??"},		  /* cut short */
+		{SLICE("\xc0\xaf\xed\xa0\x80"), "?????"}, /* overlong; a surrogate */
+		{SLICE("12345\xe2\x82\xac"), "12345"},	  /* never half a character */
+	};
+	char text[8];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		slice_copy(text, sizeof(text), rows[i].from);
+		assert_string_equal(text, rows[i].to);
+		slice_copy(text, sizeof(text), slice_of(text));
+		assert_string_equal(text, rows[i].to);
+	}
+}
+
 static void clock_formats_rfc3339(void **state)
 {
 	char text[CLOCK_TEXT_MAX];
@@ -163,6 +194,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(slices_compare_and_trim),
 		cmocka_unit_test(slice_copy_bounds_and_cleans),
+		cmocka_unit_test(slice_copy_leaves_nothing_that_steers),
 		cmocka_unit_test(clock_formats_rfc3339),
 		cmocka_unit_test(clocks_agree),
 		cmocka_unit_test(loop_calls_what_is_readable),
