@@ -95,9 +95,7 @@ def fifty_megabytes_in_constant_memory(build):
         clients.curl(provider, "embeddings", flags=["-o", "/dev/null"])
         before = peak_rss(agent)
         clients.curl(provider, "embeddings", "embeddings-50m", flags=["-o", "/dev/null"])
-        rows = clients.check_books(agent, provider, 2, timeout_s=15)
-        if rows[-1]["gaps"] == 0:
-            assert rows[-1]["basis"] == "reported_usage"
+        clients.check_books(agent, provider, 2, timeout_s=15)
         grown = peak_rss(agent) - before
         assert grown < 24 << 20, "%d bytes more for a 50 MB answer" % grown
 
