@@ -447,6 +447,12 @@ int catalog_load(struct catalog **out, const char *file, const char *dir, char *
 		err[0] = '\0';
 	if (!c)
 		return -ENOMEM;
+	if (!file) {
+		snprintf(err, err_size,
+			 "no price catalogue is installed; name one with --prices.file");
+		catalog_free(c);
+		return -ENOENT;
+	}
 	sha256_init(&sha);
 	rc = load_file(c, file, false, &sha, err, err_size);
 	if (rc == 0 && dir)

@@ -17,9 +17,9 @@
 struct catalog;
 
 /*
- * Loads the catalogue file and, when dir is not NULL, every *.json below it in name order. Returns
- * 0, or -errno with one line in err (file, place, reason, what to do). *out changes only on
- * success.
+ * Loads the catalogue file (NULL: an error that says so) and, when dir is not NULL, every *.json
+ * below it in name order. Returns 0, or -errno with one line in err (file, place, reason, what to
+ * do). *out changes only on success.
  */
 int catalog_load(struct catalog **out, const char *file, const char *dir, char *err,
 		 size_t err_size) TT_MUST_CHECK;

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/json/number.h"
 #include "agent/json/paths.h"
 
 #include <errno.h>
@@ -15,23 +16,12 @@ enum state {
 	S_ESCAPE,      /* after a backslash */
 	S_HEX,	       /* inside the four digits of \u */
 	S_NUMBER,      /* inside a number */
+	S_SKIM,	       /* behind a number in an array of which nothing is watched */
 	S_LITERAL,     /* inside true, false or null */
 	S_SKIP,	       /* below JSON_DEPTH_MAX: only brackets are counted */
 	S_SKIP_STRING, /* a string there */
 	S_SKIP_ESCAPE, /* after a backslash in it */
 	S_BROKEN,
-};
-
-/* Where in a number; it may end after those marked. */
-enum number {
-	N_MINUS,
-	N_ZERO /* ends */,
-	N_INT /* ends */,
-	N_DOT,
-	N_FRAC /* ends */,
-	N_E,
-	N_SIGN,
-	N_EXP /* ends */
 };
 
 /* Where a value stands in the path tree. */
@@ -66,7 +56,7 @@ struct json_scan {
 	uint32_t hex;
 	uint8_t hex_digits;
 	uint16_t high; /* a high surrogate that waits for its low one */
-	enum number number;
+	enum json_number number;
 	const char *literal; /* what of it is still to come */
 	enum json_type literal_type;
 	size_t key_len;
@@ -363,31 +353,6 @@ static void in_hex(struct json_scan *s, char c)
 
 /* ---- numbers and literals ------------------------------------------------------------------- */
 
-/* The place after c, or -1 when c is no part of the number. */
-static int number_next(enum number at, char c)
-{
-	bool digit = c >= '0' && c <= '9', e = c == 'e' || c == 'E';
-
-	switch (at) {
-	case N_MINUS:
-		return digit ? (c == '0' ? N_ZERO : N_INT) : -1;
-	case N_ZERO:
-		return c == '.' ? N_DOT : e ? N_E : -1;
-	case N_INT:
-		return digit ? N_INT : c == '.' ? N_DOT : e ? N_E : -1;
-	case N_DOT:
-		return digit ? N_FRAC : -1;
-	case N_FRAC:
-		return digit ? N_FRAC : e ? N_E : -1;
-	case N_E:
-		return digit ? N_EXP : c == '+' || c == '-' ? N_SIGN : -1;
-	case N_SIGN:
-	case N_EXP:
-		return digit ? N_EXP : -1;
-	}
-	return -1;
-}
-
 static void keep_number(struct json_scan *s, char c)
 {
 	s->full++;
@@ -397,8 +362,7 @@ static void keep_number(struct json_scan *s, char c)
 
 static void end_number(struct json_scan *s)
 {
-	if (s->number != N_ZERO && s->number != N_INT && s->number != N_FRAC &&
-	    s->number != N_EXP) {
+	if (!json_number_whole(s->number)) {
 		s->state = S_BROKEN;
 		return;
 	}
@@ -409,15 +373,19 @@ static void end_number(struct json_scan *s)
 static const char *in_number(struct json_scan *s, const char *p, const char *end)
 {
 	for (; p < end; p++) {
-		int next = number_next(s->number, *p);
+		enum json_number next = json_number_next(s->number, *p);
 
-		if (next < 0) {
-			end_number(s);
-			return p;
-		}
-		s->number = (enum number)next;
+		if (next == NUMBER_NONE)
+			break;
+		s->number = next;
 		keep_number(s, *p);
 	}
+	if (p == end)
+		return p;
+	end_number(s);
+	if (s->state == S_AFTER && s->frame[s->depth - 1].array && !node_here(s) &&
+	    s->at.deep == JSON_NODE_NONE)
+		s->state = S_SKIM;
 	return p;
 }
 
@@ -472,7 +440,7 @@ static void begin_value(struct json_scan *s, char c)
 		return;
 	}
 	s->state = S_NUMBER;
-	s->number = c == '-' ? N_MINUS : c == '0' ? N_ZERO : N_INT;
+	s->number = json_number_next(NUMBER_NONE, c);
 	s->kept = 0;
 	s->full = 0;
 	keep_number(s, c);
@@ -542,6 +510,22 @@ static bool is_space(char c)
 	return c == ' ' || c == '\n' || c == '\r' || c == '\t';
 }
 
+/*
+ * The further numbers of an array of which nothing is watched are passed unread, so bad grammar
+ * among them goes unnoticed. Whatever else stands there is read as a value.
+ */
+static const char *in_skim(struct json_scan *s, const char *p, const char *end)
+{
+	p = json_skim_numbers(p, end);
+	if (p == end)
+		return p;
+	if (*p == ']')
+		close_container(s, true);
+	else
+		begin_value(s, *p);
+	return p + 1;
+}
+
 /* Takes at least one byte, or changes the state. */
 static const char *step(struct json_scan *s, const char *p, const char *end)
 {
@@ -550,6 +534,8 @@ static const char *step(struct json_scan *s, const char *p, const char *end)
 		return in_string(s, p, end);
 	case S_NUMBER:
 		return in_number(s, p, end);
+	case S_SKIM:
+		return in_skim(s, p, end);
 	case S_ESCAPE:
 		in_escape(s, *p);
 		break;

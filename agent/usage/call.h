@@ -95,9 +95,9 @@ extern const char *const host_role_names[HOST_ROLES];
 #define CALL_PATH_MAX 512 /* exe, cgroup */
 
 struct usage {
-	bool known;		     /* tokens[] are the provider's; false: all unknown (null) */
-	bool mismatch;		     /* the provider's counts disagree, or one of them is no count */
-	bool lower_bound;	     /* more may be billed than the counts say */
+	bool known;	  /* tokens[] are the provider's; false: all unknown (null) */
+	bool mismatch;	  /* the provider's counts disagree, one is no count, or work is in none */
+	bool lower_bound; /* more may be billed than the counts say */
 	int64_t tokens[TOKEN_KINDS]; /* disjoint; 0 = none */
 	int64_t tool_units[TOOL_UNITS];
 	int64_t provider_cost_pusd;  /* cost on the wire, or -1 */

@@ -204,7 +204,7 @@ static void responses_finish(const struct answer *a, struct usage *u)
 		u->tool_units[TOOL_WEB_SEARCH] = a->item_sum[RAW_WEB_SEARCH];
 	u->tool_units[TOOL_FILE_SEARCH] = a->item_sum[RAW_FILE_SEARCH];
 	u->tool_units[TOOL_CODE_INTERPRETER] = a->container_count;
-	u->lower_bound = a->items_unbilled;
+	u->mismatch |= a->items_unbilled;
 }
 
 static uint64_t hash_text(const char *text)
@@ -240,7 +240,8 @@ static void responses_item(struct answer *a)
 	else if (strcmp(type, "code_interpreter_call") == 0)
 		count_container(a);
 	else if (strcmp(type, "image_generation_call") == 0)
-		a->items_unbilled = true; /* tokens of an image model that is not named */
+		a->items_unbilled =
+			true; /* tokens of an image model; neither stands in the usage */
 }
 
 /*

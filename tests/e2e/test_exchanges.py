@@ -46,8 +46,6 @@ ROWLESS = re.compile(r"openai/(assistants|batch|images|transcription|moderation|
                      r"|anthropic/(batch|count-tokens)-|xai/batch-|synthetic/(poll|count-tokens)")
 # The provider said 0 for an answer that has text: unknown, not zero.
 ZERO_USAGE_WITH_OUTPUT = {"openai/responses-stream-incomplete-01"}
-# The usage leaves out an image that the answer made: a lower bound.
-MORE_THAN_USAGE = {"openai/responses-image-tool-01"}
 
 VARIANTS = ("length", "chunked", "gzip")
 
@@ -314,8 +312,6 @@ def wanted_basis(exchange):
         return {"provider_reported"}
     if expected["usage"] and expected["usage"]["input_tokens"] is None:
         return {"partial"}  # cannot be told from the traffic: a lower bound
-    if exchange.name in MORE_THAN_USAGE:
-        return {"partial"}
     return {"reported_usage", "unpriced"}
 
 

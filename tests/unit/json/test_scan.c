@@ -138,6 +138,11 @@ static const struct {
 	{"{\"usage\":{\"prompt_tokens\":1,\"prompt_tokens\":2}}",
 	 "6{;0n=1;2n@prompt_tokens=1;0n=2;2n@prompt_tokens=2;6};", JSON_DONE},
 	{"{\"us\\u0061ge\":{\"prompt_tokens\":0}}", "6{;0n=0;2n@prompt_tokens=0;6};", JSON_DONE},
+	{"{\"data\":[[0.1, -2,3e5 ,4],[5,6]],\"usage\":{\"prompt_tokens\":7}}",
+	 "6{;0n=7;2n@prompt_tokens=7;6};", JSON_DONE},
+	{"{\"data\":[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,\"],[\",{\"usage\":0},"
+	 "[0.0123456,0.0123456,0.0123456,0.0123456,0.0123456],null,8],\"usage\":{\"d\":1}}",
+	 "6{;2n@d=1;6};", JSON_DONE},
 	{"17", "", JSON_DONE},
 	{"\"usage\"", "", JSON_DONE},
 	{"", "", JSON_MORE},

@@ -304,7 +304,7 @@ static const struct vector vectors[] = {
 	 .tokens = PLAIN_KINDS},
 	{"a made image is billed beside the usage", &dialect_openai_responses,
 	 "{\"output\":[{\"type\":\"image_generation_call\"}],\"usage\":" RESPONSES_PLAIN "}",
-	 .tokens = PLAIN_KINDS, .lower_bound = true},
+	 .tokens = PLAIN_KINDS, .mismatch = true},
 	{"plain iterations change nothing", &dialect_anthropic,
 	 ANTHROPIC_BODY("{\"input_tokens\":7,\"output_tokens\":3,\"iterations\":["
 			"{\"type\":\"message\",\"input_tokens\":1,\"output_tokens\":1}]}"),
