@@ -280,9 +280,19 @@ static bool is_poison(int rc)
 	return rc == SQLITE_CONSTRAINT || rc == SQLITE_TOOBIG || rc == SQLITE_MISMATCH;
 }
 
+/* Rows written to a file that nobody can open any more would be lost in silence. */
+static bool file_is_gone(const struct ledger *l)
+{
+	int moved = 0;
+
+	return sqlite3_file_control(l->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved) == SQLITE_OK &&
+	       moved;
+}
+
 static int write_group(struct ledger *l, const struct rows *group)
 {
-	int rc = sqlite3_exec(l->db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
+	int rc = file_is_gone(l) ? SQLITE_READONLY_DBMOVED
+				 : sqlite3_exec(l->db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
 
 	for (const struct row *row = group->first; rc == SQLITE_OK && row; row = row->next) {
 		rc = write_row(l, row);
@@ -316,11 +326,14 @@ static void group_recorded(struct ledger *l, struct rows *group)
 /* Puts the group back in front, or drops it when nothing can come after. */
 static void group_refused(struct ledger *l, struct rows *group, bool closing, int rc)
 {
+	bool gone = rc == SQLITE_READONLY_DBMOVED;
+
 	if (atomic_exchange(&l->healthy, false) || closing)
-		log_error("ledger", "cannot write %s: %s; %s", l->path, sqlite3_errstr(rc),
+		log_error("ledger", "cannot write %s: %s; %s", l->path,
+			  gone ? "it was removed or moved" : sqlite3_errstr(rc),
 			  closing ? "the last calls are lost"
-				  : "free space on its disk; calls wait in memory and metrics "
-				    "go on");
+			  : gone  ? "put it back or restart; calls wait in memory, metrics go on"
+				  : "free space on its disk; calls wait in memory, metrics go on");
 	pthread_mutex_lock(&l->lock);
 	if (closing) {
 		counter_add(COUNTER_LEDGER_DROPPED_DISK, group->count);

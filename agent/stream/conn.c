@@ -69,6 +69,7 @@ static void on_request_head(void *user, const struct http_head *head, uint64_t a
 	struct conn *c = user;
 	struct exchange_start start;
 	struct exchange *x;
+	int err;
 
 	(void)at;
 	if (c->ignored)
@@ -76,15 +77,17 @@ static void on_request_head(void *user, const struct http_head *head, uint64_t a
 	if (c->sides[CHUNK_WRITE].place == PLACE_TRYING)
 		find_place_in_writes(c);
 	start = start_of(c);
-	if (exchange_begin(&x, c->env, &start, head)) {
-		give_up(c);
-		return;
+	err = exchange_begin(&x, c->env, &start, head);
+	if (!err) {
+		err = pairs_push(&c->pairs, x);
+		if (err) {
+			exchange_abandon(x, c->now_ns);
+			exchange_free(x);
+		}
 	}
-	if (pairs_push(&c->pairs, x)) {
-		exchange_abandon(x, c->now_ns);
-		exchange_free(x);
+	if (err) {
+		counter_add(err == -ENOMEM ? COUNTER_DECODE_MEMORY : COUNTER_DECODE_HTTP1, 1);
 		give_up(c);
-		return;
 	}
 }
 

@@ -138,10 +138,14 @@ static struct entry *use(struct conn_table *t, const struct conn_id *id)
 {
 	struct entry *e = find(t, id);
 
+	if (e) {
+		DL_DELETE(t->by_use, e);
+		DL_APPEND(t->by_use, e);
+		return e;
+	}
+	e = add(t, id);
 	if (!e)
-		return add(t, id);
-	DL_DELETE(t->by_use, e);
-	DL_APPEND(t->by_use, e);
+		counter_add(COUNTER_DECODE_MEMORY, 1);
 	return e;
 }
 

@@ -457,6 +457,26 @@ static void test_disk_full(void **state)
 			 0);
 }
 
+/* Calls wait while the file is not where readers look, and are in it when it is back. */
+static void test_moved_away(void **state)
+{
+	struct ledger *l = open_ledger();
+	char path[128], away[128];
+	struct call call;
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s/%s", dir, LEDGER_FILE);
+	snprintf(away, sizeof(away), "%s/away", dir);
+	assert_int_equal(rename(path, away), 0);
+	sample_call(&call, 0);
+	assert_int_equal(ledger_append(l, &call), 0);
+	wait_health(l, false);
+	assert_int_equal(rename(away, path), 0);
+	wait_health(l, true);
+	ledger_close(l);
+	assert_int_equal(sql_int("SELECT count(*) FROM calls"), 1);
+}
+
 /* ---- readers of the group ---------------------------------------------------------------- */
 
 #define NOBODY	65534
@@ -586,6 +606,7 @@ int main(void)
 		TEST(test_queue_is_bounded),
 		TEST(test_kill_nine),
 		TEST(test_disk_full),
+		TEST(test_moved_away),
 		TEST(test_group_reader),
 		TEST(test_no_ledger),
 	};

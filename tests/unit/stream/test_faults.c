@@ -12,6 +12,7 @@
 #include <cmocka.h>
 #include <zlib.h>
 
+#include "agent/base/counters.h"
 #include "agent/providers/provider.h"
 #include "agent/stream/conn.h"
 
@@ -61,6 +62,7 @@ static const char answer_events[] =
 	"\"total_tokens\":42}}\n\ndata: [DONE]\n\n";
 
 struct outcome_seen {
+	bool table; /* it could be made */
 	unsigned int calls;
 	unsigned int known;
 	unsigned int wrong;
@@ -131,6 +133,7 @@ static struct outcome_seen meter(const struct provider_table *providers)
 
 	if (conn_table_new(&t, &env))
 		return seen;
+	seen.table = true;
 	meter_one(t, 1);
 	conn_table_process_exit(t, 1, 30);
 	conn_table_free(t);
@@ -151,6 +154,12 @@ static void a_whole_call_is_metered(void **state)
 	provider_table_free(providers);
 }
 
+static uint64_t decode_errors(void)
+{
+	return counter_get(COUNTER_DECODE_MEMORY) + counter_get(COUNTER_DECODE_HTTP1) +
+	       counter_get(COUNTER_DECODE_CODING);
+}
+
 static void no_failing_allocation_gives_a_wrong_number(void **state)
 {
 #if CAN_FAIL
@@ -161,6 +170,7 @@ static void no_failing_allocation_gives_a_wrong_number(void **state)
 	assert_int_equal(provider_table_new(&providers), 0);
 	do {
 		struct outcome_seen seen;
+		uint64_t told = decode_errors();
 
 		allocations = 0;
 		fail_at = ++n;
@@ -168,6 +178,9 @@ static void no_failing_allocation_gives_a_wrong_number(void **state)
 		fail_at = 0;
 		assert_int_equal(seen.wrong, 0);
 		assert_true(seen.calls <= 1);
+		told = decode_errors() - told;
+		if (seen.table && !seen.known && !told)
+			fail_msg("allocation %u failed in silence", n);
 		unknown += !seen.known;
 	} while (allocations >= n);
 	assert_true(unknown > 3);
