@@ -232,13 +232,12 @@ def agent_restarted_on_an_open_connection(build):
             raw("tls = connect()")
             ids = set()
             for restart in range(3):
-                agent = Agent(build, storage=storage)
-                agent.start()
-                for _ in range(2):
-                    raw("chat(tls)")
-                    raw("answer(tls)")
-                rows = agent.wait_rows(2 * (restart + 1))
-                assert agent.stop(signal.SIGKILL if restart == 1 else signal.SIGTERM) is not None
+                with Agent(build, storage=storage) as agent:
+                    for _ in range(2):
+                        raw("chat(tls)")
+                        raw("answer(tls)")
+                    rows = agent.wait_rows(2 * (restart + 1))
+                    agent.stop(signal.SIGKILL if restart == 1 else signal.SIGTERM)
             for row, truth in zip(rows, provider.truth_rows()):
                 clients.check_row(row, truth)
                 ids.add(row["event_id"])

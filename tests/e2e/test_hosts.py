@@ -170,7 +170,7 @@ def static_programs(build):
         call(agent, provider, [exported, "PORT", "0.5"])
         with subprocess.Popen([stripped, str(provider.port), "1"]) as blind:
             wait_until(lambda: listed(agent, blind.pid) == [("blind", "openssl_without_symbols")],
-                       1, "a stripped static client is listed")
+                       3, "a stripped static client is listed")
 
 
 def gnutls_is_listed_as_blind(build):
@@ -181,7 +181,7 @@ def gnutls_is_listed_as_blind(build):
                    "--header", 'x-demo-scenario: {"delay_ms": 800}',
                    "https://localhost:%d%s" % (provider.port, PATH)]
         with subprocess.Popen(command) as blind:
-            wait_until(lambda: ("blind", "gnutls") in listed(agent, blind.pid), 1, "wget is listed")
+            wait_until(lambda: ("blind", "gnutls") in listed(agent, blind.pid), 3, "wget is listed")
 
 
 def files_replaced_in_use(build):
