@@ -68,6 +68,19 @@ char *pusd_format_rounded(char *dst, pusd_sum amount, int decimals)
 	return dst;
 }
 
+/* ---- decimal text ---------------------------------------------------------------------------- */
+
+/* digits times 10^exponent, and what was left out of the digits. */
+struct decimal {
+	unsigned __int128 digits;
+	int exponent;
+	bool rest; /* something but zeros stands behind the digits */
+};
+
+/* So many that one more still fits 128 bits, and saturated exponents are beyond any use. */
+#define DIGITS_MAX   ((unsigned __int128)INT64_MAX * INT64_MAX / 10)
+#define EXPONENT_MAX 1000
+
 /* The optional exponent at text[at]; false when malformed. An absent one is 0. */
 static bool parse_exponent(struct slice text, size_t at, int *exponent)
 {
@@ -84,21 +97,21 @@ static bool parse_exponent(struct slice text, size_t at, int *exponent)
 	if (at == text.len)
 		return false;
 	for (; at < text.len; at++) {
-		if (!isdigit((unsigned char)text.ptr[at]) || value > 99)
+		if (!isdigit((unsigned char)text.ptr[at]))
 			return false;
-		value = value * 10 + (text.ptr[at] - '0');
+		value = value < EXPONENT_MAX ? value * 10 + (text.ptr[at] - '0') : EXPONENT_MAX;
 	}
 	*exponent = negative ? -value : value;
 	return true;
 }
 
-bool decimal_parse(struct slice text, int scale, int64_t *out)
+static bool read_decimal(struct slice text, struct decimal *d)
 {
-	int64_t value = 0;
-	int fraction = 0, exponent = 0;
-	bool digits = false, point = false;
+	bool any = false, point = false;
+	int exponent, shift = 0;
 	size_t i;
 
+	*d = (struct decimal){0};
 	for (i = 0; i < text.len; i++) {
 		char c = text.ptr[i];
 
@@ -108,23 +121,60 @@ bool decimal_parse(struct slice text, int scale, int64_t *out)
 		}
 		if (!isdigit((unsigned char)c))
 			break;
-		digits = true;
-		if (__builtin_mul_overflow(value, 10, &value) ||
-		    __builtin_add_overflow(value, c - '0', &value))
-			return false;
-		fraction += point;
+		any = true;
+		if (d->digits > DIGITS_MAX) {
+			d->rest |= c != '0';
+			shift += !point;
+			continue;
+		}
+		d->digits = d->digits * 10 + (unsigned)(c - '0');
+		shift -= point;
 	}
-	if (!digits || !parse_exponent(text, i, &exponent))
+	if (!any || !parse_exponent(text, i, &exponent))
 		return false;
-	for (exponent += scale - fraction; exponent > 0 && value; exponent--) {
-		if (__builtin_mul_overflow(value, 10, &value))
+	d->exponent = exponent + shift;
+	return true;
+}
+
+/* Rounded half up; *exact tells whether anything was rounded. False when it overflows. */
+static bool scale_decimal(struct decimal d, int scale, int64_t *out, bool *exact)
+{
+	unsigned last = 0; /* digit cut off */
+
+	for (d.exponent += scale; d.digits && d.exponent > 0; d.exponent--) {
+		if (d.digits > INT64_MAX)
 			return false;
+		d.digits *= 10;
 	}
-	for (; exponent < 0 && value; exponent++) {
-		if (value % 10)
-			return false;
-		value /= 10;
+	for (; (d.digits || last) && d.exponent < 0; d.exponent++) {
+		d.rest |= last != 0;
+		last = (unsigned)(d.digits % 10);
+		d.digits /= 10;
 	}
+	*exact = !d.rest && last == 0;
+	d.digits += last >= 5;
+	if (d.digits > INT64_MAX)
+		return false;
+	*out = (int64_t)d.digits;
+	return true;
+}
+
+bool decimal_parse(struct slice text, int scale, int64_t *out)
+{
+	struct decimal d;
+	int64_t value;
+	bool exact;
+
+	if (!read_decimal(text, &d) || !scale_decimal(d, scale, &value, &exact) || !exact)
+		return false;
 	*out = value;
 	return true;
+}
+
+bool decimal_parse_rounded(struct slice text, int scale, int64_t *out)
+{
+	struct decimal d;
+	bool exact;
+
+	return read_decimal(text, &d) && scale_decimal(d, scale, out, &exact);
 }

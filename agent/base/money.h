@@ -28,4 +28,10 @@ char *pusd_format_rounded(char *dst, pusd_sum amount, int decimals);
  */
 bool decimal_parse(struct slice text, int scale, int64_t *out);
 
+/*
+ * The same, rounded half up to the unit: gateways print binary floating point, so that amounts come
+ * with noise below the picodollar (0.00019199999999999998).
+ */
+bool decimal_parse_rounded(struct slice text, int scale, int64_t *out);
+
 #endif

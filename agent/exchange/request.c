@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/exchange/request.h"
 
+#include "agent/base/money.h"
 #include "agent/decode/decode.h"
 #include "agent/json/scan.h"
 
@@ -109,7 +110,7 @@ static void set_attempt(struct call *call, const struct http_head *head)
 	int64_t retries;
 
 	call->attempt = 1;
-	if (json_integer(http_head_get(head, "x-stainless-retry-count"), &retries) &&
+	if (decimal_parse(http_head_get(head, "x-stainless-retry-count"), 0, &retries) &&
 	    retries < 1000)
 		call->attempt = (int)retries + 1;
 }

@@ -68,7 +68,4 @@ enum json_result json_scan_eof(struct json_scan *s) TT_MUST_CHECK; /* ends a bar
 void json_scan_reset(struct json_scan *s);
 size_t json_scan_memory(const struct json_scan *s);
 
-/* "28", "28.0", "2.8e1" -> 28; false for fractions, negatives and overflow (wire formats 3.7). */
-bool json_integer(struct slice text, int64_t *out);
-
 #endif

@@ -137,7 +137,4 @@ void raw_clear(int64_t raw[RAW_FIELDS]); /* all absent */
 /* Moves at most `part` out of *rest; returns what was moved. *clamped is set when it was less. */
 int64_t usage_take(int64_t *rest, int64_t part, bool *clamped);
 
-/* Decimal USD ("5.37e-06") to picodollars, rounded half up; false when it is no amount. */
-bool usd_to_pusd(struct slice text, int64_t *out);
-
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/usage/meter.h"
 
+#include "agent/base/money.h"
 #include "agent/sse/sse.h"
 #include "agent/usage/raw.h"
 
@@ -45,7 +46,7 @@ static bool read_count(struct meter *m, const struct json_value *v, int64_t *out
 	if (v->type == JSON_NULL)
 		return false;
 	if ((v->type != JSON_NUMBER && v->type != JSON_STRING) || v->cut ||
-	    !json_integer(v->text, &n) || n > RAW_COUNT_MAX) {
+	    !decimal_parse(v->text, 0, &n) || n > RAW_COUNT_MAX) {
 		m->answer.unreadable = true;
 		return false;
 	}
@@ -104,7 +105,7 @@ static void on_value(void *user, const struct json_value *v)
 		on_count(m, row, v);
 		break;
 	case ROW_USD:
-		if (v->type == JSON_NUMBER && !v->cut && usd_to_pusd(v->text, &n))
+		if (v->type == JSON_NUMBER && !v->cut && decimal_parse_rounded(v->text, 12, &n))
 			m->answer.raw[row->field] = n;
 		break;
 	case ROW_TRUE:

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Any split gives the same values; nothing comes after broken; memory does not follow the input. */
+#include "agent/base/money.h"
 #include "agent/json/scan.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -33,7 +34,7 @@ static void on_value(void *user, const struct json_value *value)
 	trace_event(&r->trace, 'l', value->text_len);
 	trace_bytes(&r->trace, value->text.ptr, value->text.len);
 	trace_bytes(&r->trace, value->tail.ptr, value->tail.len);
-	if (value->type == JSON_NUMBER && json_integer(value->text, &number))
+	if (value->type == JSON_NUMBER && decimal_parse(value->text, 0, &number))
 		must_hold(number >= 0);
 }
 

@@ -32,24 +32,44 @@ static const struct {
 	{"0e99", 12, 0},
 	{"9223372036854775807", 0, INT64_MAX},
 	{"9.223372036854775807", 18, INT64_MAX},
+	{"28.0", 0, 28},
+	{"2.80E+1", 0, 28},
+	{"1.00000000000000000000000000000000000000000000000000", 0, 1},
+	{"0.00000000000000000000000000000000000000000000000001e50", 0, 1},
+	{"0e99999999999", 0, 0},
 };
 
 static const struct {
 	const char *text;
 	int scale;
 } bad[] = {
-	{"", 0},	 {".", 0},
-	{"-1", 0},	 {"+1", 0},
-	{" 1", 0},	 {"1 ", 0},
-	{"1,5", 1},	 {"1.2.3", 2},
-	{"0x10", 0},	 {"nan", 0},
-	{"inf", 0},	 {"1e", 0},
-	{"1e+", 0},	 {"1e1.5", 0},
-	{"1f", 0},	 {"1e9999", 0},
+	{"", 0},
+	{".", 0},
+	{"-1", 0},
+	{"+1", 0},
+	{" 1", 0},
+	{"1 ", 0},
+	{"1,5", 1},
+	{"1.2.3", 2},
+	{"0x10", 0},
+	{"nan", 0},
+	{"inf", 0},
+	{"1e", 0},
+	{"1e+", 0},
+	{"1e1.5", 0},
+	{"1f", 0},
+	{"1e9999", 0},
 	{"0.5", 0}, /* inexact */
-	{"1e-13", 12},	 {"9223372036854775808", 0},
-	{"9223373", 12}, {"99999999999999999999999", 0},
+	{"1e-13", 12},
+	{"9223372036854775808", 0},
+	{"9223373", 12},
+	{"99999999999999999999999", 0},
 	{"1e19", 0},
+	{"e5", 0},
+	{"12a", 0},
+	{"1e99999999999", 0},
+	{"1e-99999999999", 0},
+	{"1.00000000000000000000000000000000000000000000000001", 0},
 };
 
 static void parse_good(void **state)
@@ -74,6 +94,47 @@ static void parse_bad(void **state)
 			fail_msg("%s gave %lld", bad[i].text, (long long)value);
 	}
 	assert_false(decimal_parse((struct slice){NULL, 0}, 0, &(int64_t){0}));
+}
+
+/* What gateways print of their binary floats. */
+static void parse_rounded(void **state)
+{
+	static const struct {
+		const char *text;
+		int64_t pusd; /* -1: refused */
+	} rows[] = {
+		{"0", 0},
+		{"0.00507", 5070000000},
+		{"5.37e-06", 5370000},
+		{"2.8e-08", 28000},
+		{"0.00019199999999999998", 192000000},
+		{"1.0000000000005", 1000000000001},
+		{"1.00000000000049", 1000000000000},
+		{"12", 12000000000000},
+		{"1e-30", 0},
+		{"1e7", -1},
+		{"99999999999999999999999999", -1},
+		{"0.00000000000000000000000000000000000000001", 0},
+		{"-1", -1},
+		{"", -1},
+		{"1e", -1},
+		{"1x", -1},
+		{"0.0000000000005", 1},
+		{"0.00000000000049999999999999999999999999999999999999", 0},
+		{"1e-99999999999", 0},
+		{"9223372.0368547758074", INT64_MAX},
+		{"9223372.0368547758075", -1},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		int64_t got = -1;
+
+		if (decimal_parse_rounded(slice_of(rows[i].text), 12, &got) !=
+			    (rows[i].pusd >= 0) ||
+		    got != rows[i].pusd)
+			fail_msg("%s gave %lld", rows[i].text, (long long)got);
+	}
 }
 
 /* Only the slice is read, not what stands behind it. */
@@ -154,9 +215,10 @@ static void round_trip(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(parse_good),	   cmocka_unit_test(parse_bad),
-		cmocka_unit_test(parse_slice_end), cmocka_unit_test(format),
-		cmocka_unit_test(widest),	   cmocka_unit_test(round_trip),
+		cmocka_unit_test(parse_good),	 cmocka_unit_test(parse_bad),
+		cmocka_unit_test(parse_rounded), cmocka_unit_test(parse_slice_end),
+		cmocka_unit_test(format),	 cmocka_unit_test(widest),
+		cmocka_unit_test(round_trip),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

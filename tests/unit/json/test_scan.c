@@ -570,52 +570,6 @@ static void recorded_documents(void **state)
 	printf("# %zu own and %zu recorded documents equal to cJSON's reading\n", own, recorded);
 }
 
-/* ---- integers
- * ------------------------------------------------------------------------------------ */
-
-static void integers(void **state)
-{
-	static const struct {
-		const char *text;
-		int64_t value; /* -1: refused */
-	} rows[] = {
-		{"28", 28},
-		{"28.0", 28},
-		{"2.8e1", 28},
-		{"2.80E+1", 28},
-		{"280e-1", 28},
-		{"0", 0},
-		{"0.000", 0},
-		{"0e99", 0},
-		{"1e3", 1000},
-		{"9223372036854775807", INT64_MAX},
-		{"9223372036854775808", -1},
-		{"1e19", -1},
-		{"28.5", -1},
-		{"28e-1", -1},
-		{"-1", -1},
-		{"", -1},
-		{".", -1},
-		{"e5", -1},
-		{"1e", -1},
-		{"1e+", -1},
-		{"12a", -1},
-		{"1.2.3", -1},
-		{"1e99999999999", -1},
-		{"1e-99999999999", -1},
-	};
-
-	(void)state;
-	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		int64_t got = -7;
-		bool ok = json_integer(slice_of(rows[i].text), &got);
-
-		if (ok != (rows[i].value >= 0) || got != (ok ? rows[i].value : -7))
-			fail_msg("json_integer(\"%s\") = %d, %lld", rows[i].text, ok,
-				 (long long)got);
-	}
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -628,7 +582,6 @@ int main(void)
 		cmocka_unit_test(constant_memory),
 		cmocka_unit_test(generated_documents),
 		cmocka_unit_test(recorded_documents),
-		cmocka_unit_test(integers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
