@@ -155,19 +155,6 @@ static void refresh_counters(void *user)
 	counter_set(COUNTER_CAPTURE_BYTES, stats[TT_STAT_BYTES_TAKEN]);
 }
 
-static void add_kernel(cJSON *status, const struct broker_caps *caps)
-{
-	cJSON *kernel = cJSON_AddObjectToObject(status, "kernel");
-
-	cJSON_AddStringToObject(kernel, "release", caps->kernel_release);
-	cJSON_AddBoolToObject(kernel, "btf", caps->btf);
-	cJSON_AddBoolToObject(kernel, "multi", caps->multi);
-	cJSON_AddBoolToObject(kernel, "session", caps->session);
-	cJSON_AddBoolToObject(kernel, "trampoline_safe", caps->trampoline_safe);
-	cJSON_AddStringToObject(kernel, "attach", attach_kind_names[caps->attach]);
-	cJSON_AddStringToObject(kernel, "returns", return_kind_names[caps->returns]);
-}
-
 static void add_counters(cJSON *status)
 {
 	cJSON *connections = cJSON_AddObjectToObject(status, "connections");
@@ -205,7 +192,7 @@ static cJSON *build_status(struct agent *a)
 	cJSON_AddStringToObject(status, "web", web);
 	cJSON_AddStringToObject(status, "prices_sha256",
 				catalog_sha256(pipeline_catalog(a->pipeline)));
-	add_kernel(status, broker_caps(a->broker));
+	status_add_kernel(status, broker_caps(a->broker));
 	discovery_status(a->discovery, status);
 	add_counters(status);
 	pipeline_status(a->pipeline, status);

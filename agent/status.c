@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/status.h"
 
+#include "agent/privsep/broker.h"
+
 #include <cjson/cJSON.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -137,6 +139,19 @@ int status_read(const char *dir, struct cJSON **out)
 	}
 	*out = status;
 	return 0;
+}
+
+void status_add_kernel(struct cJSON *status, const struct broker_caps *caps)
+{
+	cJSON *kernel = cJSON_AddObjectToObject(status, "kernel");
+
+	cJSON_AddStringToObject(kernel, "release", caps->kernel_release);
+	cJSON_AddBoolToObject(kernel, "btf", caps->btf);
+	cJSON_AddBoolToObject(kernel, "multi", caps->multi);
+	cJSON_AddBoolToObject(kernel, "session", caps->session);
+	cJSON_AddBoolToObject(kernel, "trampoline_safe", caps->trampoline_safe);
+	cJSON_AddStringToObject(kernel, "attach", attach_kind_names[caps->attach]);
+	cJSON_AddStringToObject(kernel, "returns", return_kind_names[caps->returns]);
 }
 
 /* Unix time of "2026-01-31T12:00:00[.123]Z"; -1 when it is none. */

@@ -24,12 +24,15 @@
 
 #define STATUS_FILE "status.json"
 
+struct broker_caps;
 struct cJSON;
 
 /* Writes DIR/status.json by rename. Returns 0 or -errno. */
 int status_write(const char *dir, const struct cJSON *status) TT_MUST_CHECK;
 /* Reads it; *out is the caller's (cJSON_Delete). Returns 0, -ENOENT, -EACCES, -EINVAL. */
 int status_read(const char *dir, struct cJSON **out) TT_MUST_CHECK;
+/* Adds "kernel": what calibration found. */
+void status_add_kernel(struct cJSON *status, const struct broker_caps *caps);
 /* True when the agent that wrote it still runs (pid alive and updated within 5 s). */
 bool status_alive(const struct cJSON *status);
 

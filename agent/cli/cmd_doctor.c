@@ -6,6 +6,7 @@
  */
 #include "agent/cli/flags.h"
 #include "agent/cli/running.h"
+#include "agent/status.h"
 #include "agent/discovery/discovery.h"
 #include "agent/providers/provider.h"
 #include "exporter/query.h"
@@ -228,19 +229,6 @@ static void check_hosts(struct doctor *d)
 
 /* ---- what an agent knows --------------------------------------------------------------------- */
 
-static void add_kernel(cJSON *status, const struct broker_caps *caps)
-{
-	cJSON *kernel = cJSON_AddObjectToObject(status, "kernel");
-
-	cJSON_AddStringToObject(kernel, "release", caps->kernel_release);
-	cJSON_AddBoolToObject(kernel, "btf", caps->btf);
-	cJSON_AddBoolToObject(kernel, "multi", caps->multi);
-	cJSON_AddBoolToObject(kernel, "session", caps->session);
-	cJSON_AddBoolToObject(kernel, "trampoline_safe", caps->trampoline_safe);
-	cJSON_AddStringToObject(kernel, "attach", attach_kind_names[caps->attach]);
-	cJSON_AddStringToObject(kernel, "returns", return_kind_names[caps->returns]);
-}
-
 /* Loads, attaches, looks and lets go: what `run` would find. */
 static void try_here(struct doctor *d)
 {
@@ -259,7 +247,7 @@ static void try_here(struct doctor *d)
 		return;
 	}
 	d->status = cJSON_CreateObject();
-	add_kernel(d->status, broker_caps(broker));
+	status_add_kernel(d->status, broker_caps(broker));
 	rc = discovery_new(&discovery, broker, &ops, NULL);
 	if (!rc)
 		rc = discovery_scan(discovery);

@@ -124,7 +124,7 @@ int cmd_replay(int argc, char **argv)
 {
 	struct config config = {0};
 	const char *into = NULL;
-	const struct cli_flag own[] = {{.name = "into", .text = &into}, {NULL}};
+	const struct cli_flag own[] = {{.name = "into", .text = &into}, {.name = NULL}};
 	char temporary[] = "/tmp/tolltap-replay.XXXXXX";
 	int code = cli_begin(&config, &argc, argv, own, help);
 

@@ -9,7 +9,7 @@ enum json_number json_number_next(enum json_number at, char c)
 	case NUMBER_NONE:
 		if (c == '-')
 			return NUMBER_MINUS;
-		/* fall through */
+		__attribute__((fallthrough));
 	case NUMBER_MINUS:
 		return c == '0' ? NUMBER_ZERO : digit ? NUMBER_INT : NUMBER_NONE;
 	case NUMBER_ZERO:

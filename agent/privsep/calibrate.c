@@ -20,7 +20,7 @@
 #define BTF_PATH "/sys/kernel/btf/vmlinux"
 
 /* The hooked function. The pointer keeps the compiler from seeing through the call. */
-static __attribute__((noinline, noclone)) int hooked(int n)
+static __attribute__((noinline)) int hooked(int n)
 {
 	__asm__ volatile("" : "+r"(n));
 	return n + 1;
@@ -160,7 +160,8 @@ static bool trampoline_survives(enum attach_kind kind, const struct own_site *si
 	return safe;
 }
 
-static int libbpf_to_log(enum libbpf_print_level level, const char *format, va_list args)
+__attribute__((format(printf, 2, 0))) static int libbpf_to_log(enum libbpf_print_level level,
+							       const char *format, va_list args)
 {
 	char line[1024];
 	size_t len;

@@ -10,10 +10,10 @@
  */
 #include "wire.h"
 
+#include "agent/base/money.h"
 #include "agent/providers/provider.h"
 #include "agent/stream/conn.h"
 #include "pricing/catalog.h"
-#include "agent/usage/dialect.h"
 
 #include <cjson/cJSON.h>
 #include <dirent.h>
@@ -302,11 +302,11 @@ static void check_cost(const struct cassette *c, const struct call *row)
 		return; /* a gateway's estimate is no bill */
 	if (cJSON_IsNumber(cost)) {
 		snprintf(text, sizeof(text), "%.12f", cost->valuedouble);
-		assert_true(usd_to_pusd(slice_of(text), &want));
+		assert_true(decimal_parse_rounded(slice_of(text), 12, &want));
 	}
 	if (cJSON_IsNumber(upstream)) {
 		snprintf(text, sizeof(text), "%.12f", upstream->valuedouble);
-		assert_true(usd_to_pusd(slice_of(text), &own_key));
+		assert_true(decimal_parse_rounded(slice_of(text), 12, &own_key));
 		want += own_key;
 	}
 	if (row->usage.provider_cost_pusd != want)
