@@ -9,6 +9,7 @@
 #include "agent/cli/running.h"
 #include "exporter/query.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -150,12 +151,21 @@ static void print_json(const struct report *report, const char *id)
 	cJSON_Delete(row);
 }
 
-static void markdown_row(FILE *f, const char *model, const struct spend *s)
+/* A model's name is what a provider says: it must not become a link, a picture or a cell. */
+static void put_markdown(FILE *f, const char *name)
+{
+	for (; *name; name++) {
+		if (ispunct((unsigned char)*name) && *name != '-')
+			fputc('\\', f);
+		fputc(*name, f);
+	}
+}
+
+static void put_sums(FILE *f, const struct spend *s)
 {
 	char calls[32], input[32], output[32], cost[PUSD_TEXT_MAX];
 
-	fprintf(f, "| %s | %s | %s | %s | %s%s |\n", model,
-		count_text(calls, sizeof(calls), s->calls),
+	fprintf(f, " | %s | %s | %s | %s%s |\n", count_text(calls, sizeof(calls), s->calls),
 		count_text(input, sizeof(input), tokens_of(s, "input_")),
 		count_text(output, sizeof(output), tokens_of(s, "output_")),
 		spend_is_at_least(s) ? "at least " : "", pusd_format(cost, s->cost));
@@ -175,9 +185,12 @@ static void write_summary(const struct report *report, const char *path)
 	for (size_t i = 0; i < report->model_count; i++) {
 		const char *model = report->models[i].group[0];
 
-		markdown_row(f, model ? model : QUERY_NONE, &report->models[i]);
+		fputs("| ", f);
+		put_markdown(f, model ? model : QUERY_NONE);
+		put_sums(f, &report->models[i]);
 	}
-	markdown_row(f, "**all**", &report->total);
+	fputs("| **all**", f);
+	put_sums(f, &report->total);
 	fclose(f);
 }
 

@@ -1,17 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * `tolltap replay FILE`: a recording through the same path as live traffic, into a ledger of its
- * own
+ * `tolltap replay FILE`: a recording through the same path as live traffic, into a temporary ledger
  * (--into=DIR keeps it), then printed as `tolltap events` prints it.
  */
-#include <dirent.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "agent/base/log.h"
 #include "agent/capture/capture.h"
+#include "agent/cli/child.h"
 #include "agent/cli/flags.h"
 #include "agent/pipeline.h"
 #include "exporter/ledger.h"
@@ -98,18 +97,6 @@ static int print_events(const char *dir, const char *output)
 	return cmd_events(3, argv);
 }
 
-static void remove_dir(const char *path)
-{
-	DIR *dir = opendir(path);
-	struct dirent *entry;
-
-	while (dir && (entry = readdir(dir)))
-		(void)unlinkat(dirfd(dir), entry->d_name, 0);
-	if (dir)
-		closedir(dir);
-	(void)rmdir(path);
-}
-
 static void help(void)
 {
 	printf("usage: tolltap replay FILE [--into=DIR] [flags]\n\n"
@@ -125,21 +112,21 @@ int cmd_replay(int argc, char **argv)
 	struct config config = {0};
 	const char *into = NULL;
 	const struct cli_flag own[] = {{.name = "into", .text = &into}, {.name = NULL}};
-	char temporary[] = "/tmp/tolltap-replay.XXXXXX";
-	int code = cli_begin(&config, &argc, argv, own, help);
+	char temporary[PATH_MAX];
+	int rc, code = cli_begin(&config, &argc, argv, own, help);
 
 	if (code == CLI_GO_ON && argc != 2)
 		code = cli_fail(EXIT_USAGE, argv[0],
 				"give one recording; see tolltap replay --help");
-	if (code == CLI_GO_ON && !into && !mkdtemp(temporary))
+	if (code == CLI_GO_ON && !into && (rc = temp_dir(temporary, sizeof(temporary))))
 		code = cli_fail(EXIT_STORAGE, argv[0], "cannot make %s: %s", temporary,
-				strerror(errno));
+				strerror(-rc));
 	if (code == CLI_GO_ON) {
 		code = replay_into(argv[1], into ? into : temporary, &config);
 		if (code == EXIT_OK)
 			code = print_events(into ? into : temporary, config.output);
 		if (!into)
-			remove_dir(temporary);
+			remove_tree(temporary);
 	}
 	config_free(&config);
 	return code;

@@ -165,15 +165,17 @@ def exec_sums_one_command(build):
                  "https://api.openai.com/v1/chat/completions"]
         clients.curl(provider)  # somebody else's call must not be in the sum
         command = " ".join("'%s'" % part for part in inner)
+        strange = command.replace("gpt-4o-mini", "a|<b>[c](d)")
         done = agent.command("exec", "--output=json", "--storage.path=" + agent.storage, "--",
-                             "sh", "-c", "%s && %s; exit 7" % (command, command), check=False,
+                             "sh", "-c", "%s && %s; exit 7" % (command, strange), check=False,
                              env=dict(os.environ, GITHUB_STEP_SUMMARY=summary.name))
         assert done.returncode == 7, (done.returncode, done.stderr)
         line = json.loads((done.stderr.strip() or done.stdout.strip()).splitlines()[-1])
         assert line["calls"] == 2, line
         rows = agent.wait_rows(3)
-        assert Decimal(line["cost_usd"]) * 10**12 == sum(r["cost_pusd"] for r in rows[1:]), line
-        assert line["cost_usd"] in summary.read().decode()
+        assert Decimal(line["cost_usd"]) * 10**12 == sum(r["cost_pusd"] or 0 for r in rows[1:]), line
+        text = summary.read().decode()
+        assert line["cost_usd"] in text and r"| a\|\<b\>\[c\]\(d\) |" in text, text
 
 
 def exec_starts_an_agent_when_there_is_none(build):

@@ -31,21 +31,27 @@ def encodings(text):
 
 def content_and_keys_stay_in_memory(build):
     """Canaries in prompt, answer, key, headers and environment appear in nothing the agent leaves."""
-    with Agent(build, "--log.level=debug") as agent, Provider() as provider:
+    with tempfile.TemporaryDirectory(prefix="tolltap-test.") as temporary, \
+            Agent(build, "--log.level=debug", env={"TMPDIR": temporary}) as agent, \
+            Provider() as provider:
         body = json.dumps({"model": "gpt-4o-mini", "user": "someone", "stream": True,
                            "messages": [{"role": "user", "content": CANARY}]})
         for api, scenario in (("chat", "plain"), ("chat", "cut"), ("messages", "error-401"),
                               ("chat", "not-found-html")):
             clients.curl(provider, api, scenario, body=body, ok=False, env={"SECRET": CANARY},
                          flags=["-H", "Authorization: Bearer " + KEY, "-H", "x-api-key: " + KEY,
-                                "-H", "Cookie: session=" + CANARY])
+                                "-H", "Cookie: session=" + CANARY,
+                                "-H", "X-%s: %s" % (CANARY, CANARY)])
         wait_until(lambda: len(agent.rows()) == 4, 6, "4 rows")
         outputs = [agent.get(path)[1].encode() for path in ("/metrics", "/", "/api/v1/status")]
         for command in (["events", "--output=json"], ["events", "--wide"], ["spend", "--by=tags"],
                         ["top", "--once"], ["doctor"]):
             done = agent.command(*command, "--storage.path=" + agent.storage, check=False)
             outputs.append((done.stdout + done.stderr).encode())
+        with open("/proc/%d/limits" % agent.process.pid) as f:
+            assert any(line.split()[:6] == ["Max", "core", "file", "size", "0", "0"] for line in f)
         agent.stop(signal.SIGABRT)
+        assert not os.listdir(temporary), os.listdir(temporary)
         outputs.append(agent.stderr.encode())
         for folder, _, files in os.walk(agent.storage):
             for name in files:
