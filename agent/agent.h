@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The live agent: broker, discovery, capture, pipeline, ledger and HTTP on one loop. The only file
- * besides the pipeline that knows every room.
+ * The live agent as processes: reads and checks the configuration, prepares what needs the right to
+ * (directory, listening socket), and has the supervisor run broker, courier and worker. The worker
+ * (worker.h) does the metering.
  */
 #ifndef TT_AGENT_H
 #define TT_AGENT_H

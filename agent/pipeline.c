@@ -9,17 +9,11 @@
 
 #include "agent/base/counters.h"
 #include "agent/base/log.h"
+#include "agent/exchange/batch_dates.h"
 #include "agent/exchange/operation.h"
+#include "agent/held.h"
 #include "agent/stream/conn.h"
 #include "bpf/events.h"
-
-/* A client connection that is seen and cannot be read, summed by host and process. */
-struct blind_row {
-	char host[CALL_HOST_MAX];
-	char comm[TT_COMM_LEN + 1];
-	uint32_t pid;
-	uint64_t count;
-};
 
 /* A host metered by its shape, until config gives its role. */
 struct hint_row {
@@ -35,12 +29,14 @@ struct pipeline {
 	struct catalog *catalog;
 	struct attribution *attribution;
 	struct operation_table *operations;
+	struct batch_dates *batch_dates;
 	struct conn_table *conns;
+	struct courier_client *courier;
+	struct held_calls *held;
+	uint64_t now_ns; /* of the last tick */
 	int64_t wall_minus_mono_ns;
 	char machine_id[64];
 	char boot_id[64];
-	struct blind_row blind[PIPELINE_BLIND_MAX];
-	size_t blind_count;
 	struct hint_row hint[PIPELINE_HINTS_MAX];
 	size_t hint_count;
 };
@@ -75,17 +71,39 @@ static void note_unknown_role(struct pipeline *p, const struct call *call)
 		 row->host, row->provider, row->host, row->provider);
 }
 
+static void deliver(void *user, const struct call *call)
+{
+	struct pipeline *p = user;
+
+	p->ops->call(p->user, call, catalog_model_id(p->catalog, call));
+}
+
+static bool complete(void *user, struct call *call)
+{
+	struct pipeline *p = user;
+
+	return attribution_name(p->attribution, call);
+}
+
+static const struct held_ops held_ops = {.complete = complete, .release = deliver};
+
 static void on_done(void *user, const struct conn_id *conn, uint64_t started_ns, struct call *call)
 {
 	struct pipeline *p = user;
 
 	call->started_at_us = ((int64_t)started_ns + p->wall_minus_mono_ns) / 1000;
+	/* Work that was done before it was read of; nobody knows of work to come. */
+	if (call->dated_us && call->dated_us < call->started_at_us)
+		call->started_at_us = call->dated_us;
 	attribution_fill(p->attribution, conn, call);
 	price_call(p->catalog, call);
 	if (call->usage.mismatch)
 		counter_add(COUNTER_USAGE_MISMATCH, 1);
 	note_unknown_role(p, call);
-	p->ops->call(p->user, call, catalog_model_id(p->catalog, call));
+	if (complete(p, call))
+		deliver(p, call);
+	else
+		held_calls_add(p->held, call, started_ns + (uint64_t)call->duration_us * 1000);
 }
 
 static void on_ignored(void *user, const char *provider, enum ignored_reason reason)
@@ -93,6 +111,14 @@ static void on_ignored(void *user, const char *provider, enum ignored_reason rea
 	struct pipeline *p = user;
 
 	p->ops->ignored(p->user, provider, reason);
+}
+
+static void on_open(void *user, int change)
+{
+	struct pipeline *p = user;
+
+	if (p->ops->open)
+		p->ops->open(p->user, change);
 }
 
 static void on_judged(void *user, const struct conn_id *conn, enum judgement judgement,
@@ -105,10 +131,19 @@ static void on_judged(void *user, const struct conn_id *conn, enum judgement jud
 	p->ops->judge(p->user, conn->tgid, conn->ssl, judgement == JUDGE_WATCH);
 }
 
+static bool on_may_be_lost(void *user, uint64_t from_ns, uint64_t until_ns)
+{
+	struct pipeline *p = user;
+
+	return p->ops->may_be_lost && p->ops->may_be_lost(p->user, from_ns, until_ns);
+}
+
 static const struct exchange_ops exchange_ops = {
 	.done = on_done,
 	.ignored = on_ignored,
 	.judged = on_judged,
+	.may_be_lost = on_may_be_lost,
+	.open = on_open,
 };
 
 int pipeline_new(struct pipeline **out, const struct pipeline_opts *opts)
@@ -120,10 +155,12 @@ int pipeline_new(struct pipeline **out, const struct pipeline_opts *opts)
 	p->ops = opts->ops;
 	p->user = opts->user;
 	p->wall_minus_mono_ns = opts->wall_minus_mono_ns;
+	p->courier = opts->courier;
 	p->env = (struct exchange_env){
 		.providers = opts->providers,
 		.machine_id = p->machine_id,
 		.boot_id = p->boot_id,
+		.reader_since_ns = opts->reader_since_ns,
 		.ops = &exchange_ops,
 		.user = p,
 	};
@@ -131,11 +168,14 @@ int pipeline_new(struct pipeline **out, const struct pipeline_opts *opts)
 	read_line("/etc/machine-id", p->machine_id, sizeof(p->machine_id));
 	read_line("/proc/sys/kernel/random/boot_id", p->boot_id, sizeof(p->boot_id));
 	if (attribution_new(&p->attribution, opts->broker) < 0 ||
-	    operation_table_new(&p->operations) < 0 || conn_table_new(&p->conns, &p->env) < 0) {
+	    (opts->courier && attribution_use_courier(p->attribution, opts->courier) < 0) ||
+	    held_calls_new(&p->held, &held_ops, p) < 0 || operation_table_new(&p->operations) < 0 ||
+	    batch_dates_new(&p->batch_dates) < 0 || conn_table_new(&p->conns, &p->env) < 0) {
 		pipeline_free(p);
 		return -ENOMEM;
 	}
 	p->env.operations = p->operations;
+	p->env.batch_dates = p->batch_dates;
 	p->providers = opts->providers;
 	p->catalog = opts->catalog;
 	*out = p;
@@ -147,7 +187,9 @@ void pipeline_free(struct pipeline *p)
 	if (!p)
 		return;
 	conn_table_free(p->conns);
+	held_calls_free(p->held);
 	operation_table_free(p->operations);
+	batch_dates_free(p->batch_dates);
 	attribution_free(p->attribution);
 	provider_table_free(p->providers);
 	catalog_free(p->catalog);
@@ -166,6 +208,8 @@ static void on_opened(void *user, const struct conn_open *open)
 {
 	struct pipeline *p = user;
 
+	if (p->ops->metered)
+		p->ops->metered(p->user, open->conn.tgid);
 	attribution_open(p->attribution, open);
 	conn_table_open(p->conns, &open->conn, open->host, open->now_ns);
 }
@@ -184,37 +228,11 @@ static void on_may_end(void *user, const struct conn_id *conn, uint64_t now_ns)
 	conn_table_may_end(p->conns, conn, now_ns);
 }
 
-static void on_verdict(void *user, const struct conn_verdict *verdict)
-{
-	struct pipeline *p = user;
-	struct blind_row *row = NULL;
-
-	if (verdict->verdict != TT_BLIND_HTTP2)
-		return;
-	for (size_t i = 0; i < p->blind_count && !row; i++) {
-		if (p->blind[i].pid == verdict->conn.tgid &&
-		    !strcmp(p->blind[i].host, verdict->host))
-			row = &p->blind[i];
-	}
-	if (!row) {
-		if (p->blind_count == PIPELINE_BLIND_MAX)
-			return;
-		row = &p->blind[p->blind_count++];
-		slice_copy(row->host, sizeof(row->host), slice_of(verdict->host));
-		slice_copy(row->comm, sizeof(row->comm), slice_of(verdict->comm));
-		row->pid = verdict->conn.tgid;
-		log_warn("gate", "%s (pid %u) speaks HTTP/2 to %s: seen, not metered yet",
-			 row->comm, row->pid, row->host);
-	}
-	row->count++;
-}
-
 const struct capture_ops pipeline_capture_ops = {
 	.clock = on_clock,
 	.opened = on_opened,
 	.chunk = on_chunk,
 	.may_end = on_may_end,
-	.verdict = on_verdict,
 };
 
 void pipeline_program_started(struct pipeline *p, uint32_t pid, struct slice exe)
@@ -235,8 +253,18 @@ void pipeline_process_exited(struct pipeline *p, uint32_t pid, uint64_t now_ns)
 
 void pipeline_tick(struct pipeline *p, uint64_t now_ns)
 {
+	p->now_ns = now_ns;
 	conn_table_tick(p->conns, now_ns);
 	attribution_tick(p->attribution, now_ns);
+	if (p->courier)
+		courier_client_tick(p->courier, now_ns);
+	held_calls_sweep(p->held, now_ns);
+}
+
+void pipeline_courier_ready(struct pipeline *p)
+{
+	courier_client_run(p->courier);
+	held_calls_sweep(p->held, p->now_ns);
 }
 
 /* ---- tables --------------------------------------------------------------------------------- */
@@ -272,20 +300,10 @@ const struct provider_table *pipeline_providers(const struct pipeline *p)
 
 void pipeline_status(const struct pipeline *p, struct cJSON *status)
 {
-	cJSON *blind = cJSON_AddArrayToObject(status, "blind");
 	cJSON *hints = cJSON_AddArrayToObject(status, "hints");
+	cJSON *containers = cJSON_AddObjectToObject(status, "containers");
 	char line[CALL_HOST_MAX + 64];
 
-	for (size_t i = 0; i < p->blind_count; i++) {
-		cJSON *row = cJSON_CreateObject();
-
-		cJSON_AddStringToObject(row, "host", p->blind[i].host);
-		cJSON_AddStringToObject(row, "reason", "http2");
-		cJSON_AddNumberToObject(row, "pid", p->blind[i].pid);
-		cJSON_AddStringToObject(row, "comm", p->blind[i].comm);
-		cJSON_AddNumberToObject(row, "count", (double)p->blind[i].count);
-		cJSON_AddItemToArray(blind, row);
-	}
 	for (size_t i = 0; i < p->hint_count; i++) {
 		cJSON *row = cJSON_CreateObject();
 
@@ -296,6 +314,8 @@ void pipeline_status(const struct pipeline *p, struct cJSON *status)
 		cJSON_AddStringToObject(row, "line", line);
 		cJSON_AddItemToArray(hints, row);
 	}
+	cJSON_AddStringToObject(containers, "forbidden_socket",
+				attribution_forbidden_socket(p->attribution));
 	cJSON_AddNumberToObject(status, "connections_open", (double)conn_table_count(p->conns));
 	cJSON_AddNumberToObject(status, "parser_memory_bytes", (double)conn_table_memory(p->conns));
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/status.h"
 
-#include "agent/privsep/broker.h"
+#include "agent/privsep/probes.h"
 
 #include <cjson/cJSON.h>
 #include <errno.h>
@@ -141,7 +141,7 @@ int status_read(const char *dir, struct cJSON **out)
 	return 0;
 }
 
-void status_add_kernel(struct cJSON *status, const struct broker_caps *caps)
+void status_add_kernel(struct cJSON *status, const struct probe_caps *caps)
 {
 	cJSON *kernel = cJSON_AddObjectToObject(status, "kernel");
 

@@ -13,7 +13,6 @@
  *  "processes":[{"pid":1,"comm":"curl","exe":"/usr/bin/curl","tls":"readable|blind","reason":"",
  *                "library":"libssl.so.3"}],
  *  "connections":{"decoded":1,"candidate":0,"muted":9,"blind":0},
- *  "blind":[{"host":"api.openai.com","reason":"http2","pid":1,"comm":"curl","count":2}],
  *  "hints":[{"kind":"host_role_unknown","host":"llm.corp","line":"--provider.host=llm.corp=openai"}],
  *  "counters":{"tolltap_capture_lost_events_total{reason=\"ring_full\"}":0}}
  */
@@ -24,7 +23,7 @@
 
 #define STATUS_FILE "status.json"
 
-struct broker_caps;
+struct probe_caps;
 struct cJSON;
 
 /* Writes DIR/status.json by rename. Returns 0 or -errno. */
@@ -32,7 +31,7 @@ int status_write(const char *dir, const struct cJSON *status) TT_MUST_CHECK;
 /* Reads it; *out is the caller's (cJSON_Delete). Returns 0, -ENOENT, -EACCES, -EINVAL. */
 int status_read(const char *dir, struct cJSON **out) TT_MUST_CHECK;
 /* Adds "kernel": what calibration found. */
-void status_add_kernel(struct cJSON *status, const struct broker_caps *caps);
+void status_add_kernel(struct cJSON *status, const struct probe_caps *caps);
 /* True when the agent that wrote it still runs (pid alive and updated within 5 s). */
 bool status_alive(const struct cJSON *status);
 

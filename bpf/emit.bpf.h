@@ -78,21 +78,33 @@ static __always_inline void leader_comm(char *comm)
 	comm[TT_COMM_LEN - 1] = 0;
 }
 
-/* TT_REC_CLOSE and TT_REC_VERDICT. */
-static __always_inline void emit_conn(const struct call *call, __u32 type)
+/* The root has no name. Taken here, as /proc may be asked too late: of a client that ends at once.
+ */
+static __always_inline void cgroup_names(char (*names)[TT_CGROUP_NAME])
 {
-	struct tt_rec_conn *rec = bpf_ringbuf_reserve(&ring, sizeof(*rec), 0);
+	struct task_struct *task = (void *)bpf_get_current_task();
+	struct cgroup *cgroup = BPF_CORE_READ(task, cgroups, dfl_cgrp);
+	struct cgroup_subsys_state *css = &cgroup->self;
+	const char *name;
+
+#pragma unroll
+	for (__u32 i = 0; i < TT_CGROUP_LEVELS; i++) {
+		names[i][0] = 0;
+		name = BPF_CORE_READ(css, cgroup, kn, name);
+		bpf_probe_read_kernel_str(names[i], TT_CGROUP_NAME, name);
+		css = BPF_CORE_READ(css, parent);
+	}
+}
+
+static __always_inline void emit_close(const struct call *call)
+{
+	struct tt_rec_head *rec = bpf_ringbuf_reserve(&ring, sizeof(*rec), 0);
 
 	if (!rec) {
 		add_to(&lost, TT_LOST_RING_FULL, 1);
 		return;
 	}
-	fill_head(&rec->head, call, type, sizeof(*rec));
-	rec->cgroup_id = bpf_get_current_cgroup_id();
-	rec->uid = (__u32)bpf_get_current_uid_gid();
-	rec->pad = 0;
-	leader_comm(rec->comm);
-	__builtin_memcpy(rec->host, call->conn->host, sizeof(rec->host));
+	fill_head(rec, call, TT_REC_CLOSE, sizeof(*rec));
 	bpf_ringbuf_submit(rec, BPF_RB_NO_WAKEUP);
 }
 
@@ -108,7 +120,7 @@ static __always_inline void submit_open(struct tt_rec_open *rec, const struct ca
 	if (bpf_probe_read_user(rec->env, len, (void *)start))
 		len = 0;
 	fill_head(&rec->head, call, TT_REC_OPEN, sizeof(*rec));
-	rec->cgroup_id = bpf_get_current_cgroup_id();
+	cgroup_names(rec->cgroup);
 	rec->uid = (__u32)bpf_get_current_uid_gid();
 	rec->env_len = len;
 	leader_comm(rec->comm);

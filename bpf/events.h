@@ -27,6 +27,8 @@
 #define TT_WAKE_BYTES		(256u << 10) /* pending bytes per wake-up; power of two */
 #define TT_ENV_MAX		4096u	     /* environment bytes carried by TT_REC_OPEN */
 #define TT_COMM_LEN		16u
+#define TT_CGROUP_LEVELS	10u   /* names of a cgroup path that are carried, the last ones */
+#define TT_CGROUP_NAME		192u  /* a name that holds a pod's and a container's id takes 150 */
 #define TT_HOST_MAX		128u  /* longest host name compared; longer ones are not listed */
 #define TT_PATH_MAX		256u  /* longest request path whose end is compared */
 #define TT_HEAD_WINDOW		1024u /* start of a request searched for Host */
@@ -40,10 +42,9 @@
 /* ---- enumerations on the wire (u32/u8 fields) ---------------------------------------------- */
 
 enum tt_rec_type {
-	TT_REC_OPEN = 1,    /* struct tt_rec_open: a connection became candidate or watched */
-	TT_REC_DATA = 2,    /* struct tt_rec_data: one piece of one successful call */
-	TT_REC_CLOSE = 3,   /* struct tt_rec_conn: SSL_free or SSL_clear; the stream may end here */
-	TT_REC_VERDICT = 4, /* struct tt_rec_conn: the kernel decided muted, server or blind */
+	TT_REC_OPEN = 1,  /* struct tt_rec_open: a connection became candidate or watched */
+	TT_REC_DATA = 2,  /* struct tt_rec_data: one piece of one successful call */
+	TT_REC_CLOSE = 3, /* struct tt_rec_head: SSL_free or SSL_clear; the stream may end here */
 };
 
 enum tt_dir { TT_WRITE = 0, TT_READ = 1, TT_DIRS = 2 };
@@ -56,8 +57,7 @@ enum tt_verdict {
 	TT_MUTED = 3,	     /* not LLM traffic; comes back on "POST " or an HTTP/2 preface */
 	TT_MUTED_SERVER = 4, /* the server's side of a call: final */
 	TT_MUTED_NEVER = 5,  /* server name listed as never: final */
-	TT_BLIND_HTTP2 = 6,  /* HTTP/2 client connection to a listed host: counted, not read */
-	TT_VERDICTS = 7,
+	TT_VERDICTS = 6,
 };
 
 /* What the host table says about a name (value of the `hosts` map). */
@@ -70,7 +70,28 @@ enum tt_lost {
 	TT_LOST_CALL_TOO_LONG = 2, /* bytes beyond TT_CALL_MAX */
 	TT_LOST_FRAME_MAP = 3,	   /* per-thread frame could not be stored */
 	TT_LOST_CONN_MAP = 4,	   /* connection state could not be stored */
-	TT_LOST_REASONS = 5,
+	/* + enum tt_table; found by counting entries, not by the programs (evictions.h). */
+	TT_LOST_EVICTED_FIRST = 5,
+	TT_LOST_REASONS = TT_LOST_EVICTED_FIRST + 4,
+};
+
+/*
+ * The LRU maps. The kernel recycles the entry used least recently when one is full and tells
+ * nobody, so the programs count what they add and take away (per-CPU array `table_stats`).
+ */
+enum tt_table {
+	TT_TABLE_CONNS = 0,
+	TT_TABLE_FRAMES = 1,
+	TT_TABLE_PROCESSES = 2,
+	TT_TABLE_JUDGEMENTS = 3,
+	TT_TABLES = 4,
+};
+
+/* Indices of `table_stats`: each + enum tt_table. */
+enum tt_table_stat {
+	TT_ADDED_FIRST = 0,
+	TT_REMOVED_FIRST = TT_ADDED_FIRST + TT_TABLES,
+	TT_TABLE_STATS = TT_REMOVED_FIRST + TT_TABLES,
 };
 
 /* Counters the gate keeps (per-CPU array `gate_stats`). */
@@ -78,7 +99,7 @@ enum tt_gate_stat {
 	TT_STAT_CALLS = 0,	   /* successful hooked calls seen */
 	TT_STAT_BYTES_TAKEN = 1,   /* payload bytes put into the ring */
 	TT_STAT_VERDICT_FIRST = 2, /* + enum tt_verdict: transitions into that verdict */
-	TT_GATE_STATS = TT_STAT_VERDICT_FIRST + 7,
+	TT_GATE_STATS = TT_STAT_VERDICT_FIRST + 6,
 };
 
 /*
@@ -116,10 +137,11 @@ struct tt_rec_head {
 /* Facts taken in the probe while the process surely lives; forces a wake-up. */
 struct tt_rec_open {
 	struct tt_rec_head head;
-	__u64 cgroup_id; /* cgroup v2 id (bpf_get_current_cgroup_id) */
 	__u32 uid;
 	__u32 env_len;		/* bytes of env[] that were read */
 	char comm[TT_COMM_LEN]; /* of the thread group leader */
+	/* cgroup v2, from the innermost outward; what follows the first empty name is noise */
+	char cgroup[TT_CGROUP_LEVELS][TT_CGROUP_NAME];
 	char host[TT_HOST_MAX]; /* server name or Host that decided; empty when neither */
 	__u8 env[TT_ENV_MAX];	/* start of the environment block: NAME=value, 0-separated */
 };
@@ -142,21 +164,19 @@ struct tt_rec_data {
 	__u8 data[];
 };
 
-struct tt_rec_conn {
-	struct tt_rec_head head;
-	__u64 cgroup_id;
-	__u32 uid;
-	__u32 pad;
-	char comm[TT_COMM_LEN];
-	char host[TT_HOST_MAX];
-};
-
 /* ---- map keys and values shared with user space ---------------------------------------------- */
 
 /* Key of `conns` and `judgements`. */
 struct tt_conn_key {
 	__u64 ssl;
 	__u32 tgid;
+	__u32 pad;
+};
+
+/* Key of `frames`. */
+struct tt_frame_key {
+	__u64 pid_tgid; /* as bpf_get_current_pid_tgid: the process in the upper half */
+	__u32 dir;	/* enum tt_dir */
 	__u32 pad;
 };
 
@@ -173,10 +193,12 @@ struct tt_host_key {
 
 #ifndef __BPF__
 _Static_assert(sizeof(struct tt_rec_head) == 48, "tt_rec_head is 48 bytes");
-_Static_assert(sizeof(struct tt_rec_open) == 48 + 16 + 16 + 128 + 4096, "tt_rec_open has no holes");
+_Static_assert(sizeof(struct tt_rec_open) == 48 + 8 + 16 + 1920 + 128 + 4096,
+	       "tt_rec_open has no holes");
 _Static_assert(sizeof(struct tt_rec_data) == 48 + 40, "tt_rec_data has no holes");
-_Static_assert(sizeof(struct tt_rec_conn) == 48 + 16 + 16 + 128, "tt_rec_conn has no holes");
 _Static_assert(sizeof(struct tt_conn_key) == 16, "tt_conn_key has no holes");
+_Static_assert(sizeof(struct tt_frame_key) == 16, "tt_frame_key has no holes");
+_Static_assert(TT_LOST_REASONS == TT_LOST_EVICTED_FIRST + TT_TABLES, "one reason per table");
 _Static_assert(TT_GATE_STATS == TT_STAT_VERDICT_FIRST + TT_VERDICTS, "one stat per verdict");
 #endif
 

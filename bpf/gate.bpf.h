@@ -4,7 +4,8 @@
  * seen; who writes it is the client. Then, in this order: the server name (SSL_ctrl 55), the Host
  * of that first write, and for any other host a POST to the path of a known API, which makes a
  * candidate that user space judges. All else is muted; of a muted connection only the first 8 bytes
- * of each write are looked at, so that the next POST brings it back.
+ * of each write are looked at, so that the next POST brings it back. HTTP/2 begins with its preface
+ * and packs hosts and paths (RFC 7541): there the server name alone decides.
  */
 #ifndef TT_GATE_BPF_H
 #define TT_GATE_BPF_H
@@ -44,6 +45,15 @@ static __always_inline enum start start_of(__u64 first)
 	    first == TEXT8('C', 'O', 'N', 'N', 'E', 'C', 'T', ' '))
 		return START_METHOD;
 	return START_NONE;
+}
+
+/*
+ * The length of a call whose conn->take is still that. Verifier: what is found out about call->len
+ * itself parts the ways from there to the end of the program.
+ */
+static __always_inline __u64 call_len(const struct call *call)
+{
+	return read_back(&call->conn->take[call->dir & 1]);
 }
 
 static __always_inline enum start read_start(__u64 buf, __u64 len)
@@ -179,22 +189,24 @@ static __always_inline void take_host(struct conn *conn, struct request_facts *f
 	}
 }
 
-/* The verdict on a connection whose client has just written a request. rec->env is scratch. */
+/* What the server name says; TT_UNKNOWN: nothing. */
+static __always_inline __u32 name_verdict(const struct conn *conn)
+{
+	if (conn->host_class == TT_HOST_PROVIDER)
+		return TT_WATCHED;
+	return conn->host_class == TT_HOST_NEVER ? TT_MUTED_NEVER : TT_UNKNOWN;
+}
+
+/* What an HTTP/1.1 request that was just written says. rec->env is scratch. */
 static __always_inline __u32 request_verdict(const struct call *call, struct tt_rec_open *rec)
 {
 	struct request_facts *facts = (void *)&rec->env[LOOK_BYTES];
 	struct conn *conn = call->conn;
-	__u64 len = LOOK_BYTES, start = read_back(&conn->start);
+	__u64 len = call_len(call), start = read_back(&conn->start);
 	__u32 class;
 
-	if (conn->host_class == TT_HOST_PROVIDER)
-		return start == START_PREFACE ? TT_BLIND_HTTP2 : TT_WATCHED;
-	if (conn->host_class == TT_HOST_NEVER)
-		return TT_MUTED_NEVER;
-	if (start == START_PREFACE)
-		return TT_MUTED;
-	if (call->len < len)
-		len = call->len;
+	if (len > LOOK_BYTES)
+		len = LOOK_BYTES;
 	if (bpf_probe_read_user(rec->env, len, (void *)call->buf)) {
 		add_to(&lost, TT_LOST_USER_COPY, 1);
 		return TT_UNKNOWN;
@@ -218,22 +230,18 @@ static __always_inline __u32 request_verdict(const struct call *call, struct tt_
 	return read_back(&facts->host_at) || read_back(&facts->head_end) ? TT_MUTED : TT_CANDIDATE;
 }
 
-/* Counts and tells each verdict once per connection, however often it flaps. */
-static __always_inline void set_verdict(const struct call *call, __u32 verdict)
+/* Counts each verdict once per connection, however often it flaps. */
+static __always_inline void set_verdict(struct conn *conn, __u32 verdict)
 {
-	struct conn *conn = call->conn;
-
 	conn->verdict = verdict;
 	if (verdict == TT_UNKNOWN || verdict == conn->counted || verdict >= TT_VERDICTS)
 		return;
 	conn->counted = verdict;
 	add_to(&gate_stats, TT_STAT_VERDICT_FIRST + verdict, 1);
-	if (verdict >= TT_MUTED)
-		emit_conn(call, TT_REC_VERDICT);
 }
 
 /* A request was written: decides, and opens the connection when it is to be read. */
-static __always_inline void gate_request(const struct call *call)
+static __always_inline void gate_request(const struct call *call, enum start start)
 {
 	struct conn *conn = call->conn;
 	struct tt_rec_open *rec = bpf_ringbuf_reserve(&ring, sizeof(*rec), 0);
@@ -244,13 +252,15 @@ static __always_inline void gate_request(const struct call *call)
 		conn->verdict = TT_UNKNOWN;
 		return;
 	}
-	verdict = request_verdict(call, rec);
+	verdict = name_verdict(conn);
+	if (verdict == TT_UNKNOWN)
+		verdict = start == START_PREFACE ? TT_MUTED : request_verdict(call, rec);
 	if (verdict != TT_CANDIDATE && verdict != TT_WATCHED) {
 		bpf_ringbuf_discard(rec, BPF_RB_NO_WAKEUP);
-		set_verdict(call, verdict);
+		set_verdict(conn, verdict);
 		return;
 	}
-	bpf_map_delete_elem(&judgements, &call->key);
+	entry_remove(&judgements, TT_TABLE_JUDGEMENTS, &call->key);
 	if (conn->opened && !conn->ended)
 		conn->generation++;
 	conn->opened = 1;
@@ -260,8 +270,17 @@ static __always_inline void gate_request(const struct call *call)
 	conn->offset[TT_READ] = 0;
 	conn->gap[TT_WRITE] = 0;
 	conn->gap[TT_READ] = 0;
-	set_verdict(call, verdict);
+	set_verdict(conn, verdict);
 	submit_open(rec, call);
+}
+
+/*
+ * HTTP/2 without a verdict: opened for a reader that is gone, or the ring was full. It is joined at
+ * the next write, whatever that carries.
+ */
+static __always_inline int may_join(const struct conn *conn)
+{
+	return conn->start == START_PREFACE && conn->verdict == TT_UNKNOWN;
 }
 
 /* Unknown, or ended by SSL_free/SSL_clear: does this call begin a request, and who is the client?
@@ -269,20 +288,26 @@ static __always_inline void gate_request(const struct call *call)
 static __always_inline void gate_look(const struct call *call)
 {
 	struct conn *conn = call->conn;
-	enum start start = read_start(call->buf, call->len);
+	enum start start = read_start(call->buf, call_len(call));
 
-	if (start == START_NONE && call->dir == TT_WRITE && may_become_post(call->buf, call->len))
+	if (start == START_NONE && call->dir == TT_WRITE &&
+	    may_become_post(call->buf, call_len(call)))
 		start = START_POST;
+	if (start == START_NONE && may_join(conn)) {
+		if (call->dir == TT_READ)
+			return;
+		start = START_PREFACE;
+	}
 	if (start == START_NONE || (start == START_RESPONSE && call->dir == TT_READ)) {
 		if (conn->verdict == TT_UNKNOWN && ++conn->unknown_calls >= TT_UNKNOWN_MAX)
-			set_verdict(call, TT_MUTED);
+			set_verdict(conn, TT_MUTED);
 		return;
 	}
 	write_through(&conn->start, start);
 	if (call->dir == TT_WRITE && start != START_RESPONSE)
-		gate_request(call);
+		gate_request(call, start);
 	else
-		set_verdict(call, TT_MUTED_SERVER);
+		set_verdict(conn, TT_MUTED_SERVER);
 }
 
 /* How many bytes of this call to take from a candidate. 0: it used up its room. */
@@ -305,7 +330,7 @@ static __always_inline void apply_judgement(const struct call *call)
 	__u32 *verdict = bpf_map_lookup_elem(&judgements, &call->key);
 
 	if (verdict)
-		set_verdict(call, *verdict == TT_WATCHED ? TT_WATCHED : TT_MUTED);
+		set_verdict(call->conn, *verdict == TT_WATCHED ? TT_WATCHED : TT_MUTED);
 }
 
 /* One successful call of call->len > 0 bytes. */
@@ -314,6 +339,7 @@ static __always_inline void gate_call(const struct call *call)
 	struct conn *conn = call->conn;
 	__u64 take = call->len;
 
+	write_through(&conn->take[call->dir & 1], take);
 	if (conn->verdict == TT_CANDIDATE)
 		apply_judgement(call);
 	if (conn->verdict == TT_UNKNOWN || conn->ended)
@@ -327,7 +353,7 @@ static __always_inline void gate_call(const struct call *call)
 	if (conn->verdict == TT_CANDIDATE) {
 		take = candidate_room(call, take);
 		if (take == 0 && call->dir == TT_READ) {
-			set_verdict(call, TT_MUTED);
+			set_verdict(conn, TT_MUTED);
 			return;
 		}
 	}

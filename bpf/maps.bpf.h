@@ -18,21 +18,16 @@ struct frame {
 	__u64 thread_start_ns; /* tells a reused thread id apart */
 };
 
-struct frame_key {
-	__u64 pid_tgid;
-	__u32 dir;
-	__u32 pad;
-};
-
 struct conn {
 	__u64 start_boot_ns;
 	__u64 offset[TT_DIRS]; /* of the next byte */
 	__u64 taken_bytes;     /* while candidate */
 	__u32 verdict;
-	__u32 counted; /* last verdict that was counted and told */
+	__u32 counted; /* last verdict that was counted */
 	__u32 generation;
 	__u32 unknown_calls;
-	__u32 start;	   /* enum start of the request that is looked at */
+	__u32 epoch;	   /* of the reader it was opened for */
+	__u32 start;	   /* enum start that was seen last in this life */
 	__u32 host_len;	   /* of host[] */
 	__u8 host_class;   /* of the server name; 0: not listed or not known */
 	__u8 opened;	   /* TT_REC_OPEN was sent in this generation */
@@ -40,7 +35,7 @@ struct conn {
 	__u8 gap[TT_DIRS]; /* the next record has TT_F_GAP_BEFORE */
 	__u8 pad;
 	__u16 passed;		/* multiples of TT_WAKE_BYTES pending at the last record */
-	__u32 take[TT_DIRS];	/* bytes to copy of the call at hand */
+	__u32 take[TT_DIRS];	/* of the call at hand: its length, then bytes to copy of it */
 	__u32 done[TT_DIRS];	/* of them, copied */
 	char host[TT_HOST_MAX]; /* server name, else Host; 0-padded */
 };
@@ -60,7 +55,7 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, TT_FRAMES_MAX);
-	__type(key, struct frame_key);
+	__type(key, struct tt_frame_key);
 	__type(value, struct frame);
 } frames SEC(".maps");
 
@@ -110,6 +105,13 @@ struct {
 	__type(value, __u64);
 } gate_stats SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, TT_TABLE_STATS);
+	__type(key, __u32);
+	__type(value, __u64);
+} table_stats SEC(".maps");
+
 /* The atomic add is for preemption: another program may run on this CPU between load and store. */
 static __always_inline void add_to(void *map, __u32 index, __u64 n)
 {
@@ -117,6 +119,24 @@ static __always_inline void add_to(void *map, __u32 index, __u64 n)
 
 	if (value)
 		__sync_fetch_and_add(value, n);
+}
+
+#define EEXIST 17
+
+/* Adds an entry that was not found. Another CPU may have been faster, which is as good. */
+static __always_inline long entry_add(void *map, __u32 table, const void *key, const void *value)
+{
+	long rc = bpf_map_update_elem(map, key, value, BPF_NOEXIST);
+
+	if (!rc)
+		add_to(&table_stats, TT_ADDED_FIRST + table, 1);
+	return rc == -EEXIST ? 0 : rc;
+}
+
+static __always_inline void entry_remove(void *map, __u32 table, const void *key)
+{
+	if (!bpf_map_delete_elem(map, key))
+		add_to(&table_stats, TT_REMOVED_FIRST + table, 1);
 }
 
 #endif

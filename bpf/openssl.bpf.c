@@ -12,11 +12,14 @@
  * the frame away, so a second return of the same call finds none.
  */
 #include "bpf/gate.bpf.h"
+#include "bpf/stack.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 /* Filled by user space, at any time; 0: unused. */
 volatile __u32 own_tgids[TT_OWN_MAX];
+/* Grows when another reader takes the ring over: it has never heard of the connections open now. */
+volatile __u32 reader_epoch;
 
 /* sp at the return minus sp at the entry. The trampoline runs after ret has popped the address. */
 #ifdef __TARGET_ARCH_x86
@@ -27,6 +30,27 @@ volatile __u32 own_tgids[TT_OWN_MAX];
 #define RET_SITE_SP 0
 
 static const struct conn new_conn;
+
+/*
+ * What is open for a reader that is gone is unknown to the next: it is found anew, at the entry of
+ * the next write. What is read before goes to the new reader as the rest of an answer whose
+ * request the other knew: it can tell of it, and the call is not lost without a word. Not done at
+ * the return: the verifiers of 5.10 and 6.1 would follow each way through here to the end of a
+ * long program, and give up.
+ */
+static __always_inline void conn_renew(struct conn *conn)
+{
+	__u32 epoch = reader_epoch;
+
+	if (conn->epoch == epoch)
+		return;
+	conn->epoch = epoch;
+	conn->opened = 0;
+	conn->ended = 0;
+	conn->unknown_calls = 0;
+	if (conn->verdict == TT_CANDIDATE || conn->verdict == TT_WATCHED)
+		conn->verdict = TT_UNKNOWN;
+}
 
 static __always_inline int is_own(__u32 tgid)
 {
@@ -45,13 +69,16 @@ static __always_inline struct conn *conn_get(const struct tt_conn_key *key)
 
 	if (conn && conn->start_boot_ns == start_boot_ns)
 		return conn;
-	if (bpf_map_update_elem(&conns, key, &new_conn, BPF_ANY))
+	if (conn ? bpf_map_update_elem(&conns, key, &new_conn, BPF_ANY)
+		 : entry_add(&conns, TT_TABLE_CONNS, key, &new_conn))
 		goto lost;
 	conn = bpf_map_lookup_elem(&conns, key);
 	if (!conn)
 		goto lost;
 	conn->start_boot_ns = start_boot_ns;
-	bpf_map_update_elem(&tls_processes, &tgid, &one, BPF_ANY);
+	conn->epoch = reader_epoch;
+	if (!bpf_map_lookup_elem(&tls_processes, &tgid))
+		entry_add(&tls_processes, TT_TABLE_PROCESSES, &tgid, &one);
 	return conn;
 lost:
 	add_to(&lost, TT_LOST_CONN_MAP, 1);
@@ -77,7 +104,7 @@ static __always_inline int wanted(struct conn *conn, __u32 dir, __u64 buf, __u32
 /* Returns 1 when the return need not be seen. */
 static __always_inline int call_enter(struct pt_regs *ctx, __u32 dir, __u64 len_ptr)
 {
-	struct frame_key frame_key = {.pid_tgid = bpf_get_current_pid_tgid(), .dir = dir};
+	struct tt_frame_key frame_key = {.pid_tgid = bpf_get_current_pid_tgid(), .dir = dir};
 	struct frame frame = {.ssl = PT_REGS_PARM1(ctx),
 			      .buf = PT_REGS_PARM2(ctx),
 			      .len_ptr = len_ptr,
@@ -89,6 +116,8 @@ static __always_inline int call_enter(struct pt_regs *ctx, __u32 dir, __u64 len_
 	if (is_own(key.tgid))
 		return 1;
 	conn = bpf_map_lookup_elem(&conns, &key);
+	if (conn && dir == TT_WRITE)
+		conn_renew(conn);
 	if (conn && !wanted(conn, dir, frame.buf, PT_REGS_PARM3(ctx)))
 		return 1;
 	frame.thread_start_ns = thread_start_ns();
@@ -96,7 +125,8 @@ static __always_inline int call_enter(struct pt_regs *ctx, __u32 dir, __u64 len_
 	if (outer && outer->sp > frame.sp && outer->thread_start_ns == frame.thread_start_ns)
 		return 1;
 	frame.entry_ns = bpf_ktime_get_ns();
-	if (bpf_map_update_elem(&frames, &frame_key, &frame, BPF_ANY))
+	if (outer ? bpf_map_update_elem(&frames, &frame_key, &frame, BPF_ANY)
+		  : entry_add(&frames, TT_TABLE_FRAMES, &frame_key, &frame))
 		add_to(&lost, TT_LOST_FRAME_MAP, 1);
 	return 0;
 }
@@ -119,7 +149,7 @@ static __always_inline __u64 call_result(struct pt_regs *ctx, __u64 len_ptr)
 static __always_inline void call_return(struct pt_regs *ctx, __u32 dir, __u64 return_sp)
 {
 	struct call call = {.pid_tgid = bpf_get_current_pid_tgid(), .dir = dir};
-	struct frame_key frame_key = {.pid_tgid = call.pid_tgid, .dir = dir};
+	struct tt_frame_key frame_key = {.pid_tgid = call.pid_tgid, .dir = dir};
 	struct frame *frame = bpf_map_lookup_elem(&frames, &frame_key);
 	__u64 frame_sp, len_ptr, sp = PT_REGS_SP(ctx) - return_sp;
 
@@ -131,7 +161,7 @@ static __always_inline void call_return(struct pt_regs *ctx, __u32 dir, __u64 re
 	call.key.tgid = call.pid_tgid >> 32;
 	call.buf = frame->buf;
 	call.entry_ns = frame->entry_ns;
-	bpf_map_delete_elem(&frames, &frame_key);
+	entry_remove(&frames, TT_TABLE_FRAMES, &frame_key);
 	if (sp != frame_sp)
 		return;
 	call.len = call_result(ctx, len_ptr);
@@ -167,7 +197,7 @@ static __always_inline void conn_may_end(struct pt_regs *ctx, int freed)
 	if (!conn)
 		return;
 	if (freed && !conn->opened) {
-		bpf_map_delete_elem(&conns, &call.key);
+		entry_remove(&conns, TT_TABLE_CONNS, &call.key);
 		return;
 	}
 	/* The handshake begins with SSL_clear; the server name set before it holds on. */
@@ -177,7 +207,7 @@ static __always_inline void conn_may_end(struct pt_regs *ctx, int freed)
 		call.conn = conn;
 		call.now_ns = bpf_ktime_get_ns();
 		if (!conn->ended)
-			emit_conn(&call, TT_REC_CLOSE);
+			emit_close(&call);
 		conn->gap[TT_WRITE] = 1;
 		conn->gap[TT_READ] = 1;
 	} else {
@@ -186,6 +216,7 @@ static __always_inline void conn_may_end(struct pt_regs *ctx, int freed)
 	if (conn->opened && !conn->ended)
 		conn->generation++;
 	conn->ended = conn->opened;
+	conn->start = START_NONE;
 	conn->unknown_calls = 0;
 	conn->counted = TT_UNKNOWN;
 	if (freed) {
@@ -199,25 +230,21 @@ static __always_inline void conn_may_end(struct pt_regs *ctx, int freed)
 
 static __always_inline void server_name(struct pt_regs *ctx)
 {
-	struct call call = {.pid_tgid = bpf_get_current_pid_tgid()};
+	struct tt_conn_key key = {.ssl = PT_REGS_PARM1(ctx),
+				  .tgid = bpf_get_current_pid_tgid() >> 32};
 	void *name = (void *)PT_REGS_PARM4(ctx);
 	struct conn *conn;
 
-	call.key.ssl = PT_REGS_PARM1(ctx);
-	call.key.tgid = call.pid_tgid >> 32;
-	if (is_own(call.key.tgid) || !name)
+	if (is_own(key.tgid) || !name)
 		return;
-	conn = conn_get(&call.key);
+	conn = conn_get(&key);
 	if (!conn || bpf_probe_read_user_str(conn->host, sizeof(conn->host), name) <= 0)
 		return;
 	if (conn->verdict == TT_MUTED_NEVER)
 		conn->verdict = conn->counted = TT_UNKNOWN;
 	conn->host_class = host_class(conn);
-	if (conn->host_class == TT_HOST_NEVER) {
-		call.conn = conn;
-		call.now_ns = bpf_ktime_get_ns();
-		set_verdict(&call, TT_MUTED_NEVER);
-	}
+	if (conn->host_class == TT_HOST_NEVER)
+		set_verdict(conn, TT_MUTED_NEVER);
 }
 
 /* X(name, direction, pointer to the length or 0) */
@@ -233,12 +260,14 @@ static __always_inline void server_name(struct pt_regs *ctx)
 	SEC("uprobe")                                   \
 	int enter_##name(struct pt_regs *ctx)           \
 	{                                               \
+		use_task_stack(ctx);                    \
 		call_enter(ctx, dir, len_ptr);          \
 		return 0;                               \
 	}                                               \
 	SEC("uprobe")                                   \
 	int session_##name(struct pt_regs *ctx)         \
 	{                                               \
+		use_task_stack(ctx);                    \
 		return call_session(ctx, dir, len_ptr); \
 	}
 CALLS(X)
@@ -247,6 +276,7 @@ CALLS(X)
 SEC("uprobe")
 int return_write(struct pt_regs *ctx)
 {
+	use_task_stack(ctx);
 	call_return(ctx, TT_WRITE, TRAMPOLINE_SP);
 	return 0;
 }
@@ -254,6 +284,7 @@ int return_write(struct pt_regs *ctx)
 SEC("uprobe")
 int return_read(struct pt_regs *ctx)
 {
+	use_task_stack(ctx);
 	call_return(ctx, TT_READ, TRAMPOLINE_SP);
 	return 0;
 }
@@ -261,6 +292,7 @@ int return_read(struct pt_regs *ctx)
 SEC("uprobe")
 int ret_site_write(struct pt_regs *ctx)
 {
+	use_task_stack(ctx);
 	call_return(ctx, TT_WRITE, RET_SITE_SP);
 	return 0;
 }
@@ -268,6 +300,7 @@ int ret_site_write(struct pt_regs *ctx)
 SEC("uprobe")
 int ret_site_read(struct pt_regs *ctx)
 {
+	use_task_stack(ctx);
 	call_return(ctx, TT_READ, RET_SITE_SP);
 	return 0;
 }
@@ -275,6 +308,7 @@ int ret_site_read(struct pt_regs *ctx)
 SEC("uprobe")
 int enter_free(struct pt_regs *ctx)
 {
+	use_task_stack(ctx);
 	conn_may_end(ctx, 1);
 	return 0;
 }
@@ -282,6 +316,7 @@ int enter_free(struct pt_regs *ctx)
 SEC("uprobe")
 int enter_clear(struct pt_regs *ctx)
 {
+	use_task_stack(ctx);
 	conn_may_end(ctx, 0);
 	return 0;
 }
@@ -289,6 +324,7 @@ int enter_clear(struct pt_regs *ctx)
 SEC("uprobe")
 int enter_ctrl(struct pt_regs *ctx)
 {
+	use_task_stack(ctx);
 	if ((int)PT_REGS_PARM2(ctx) == SSL_CTRL_SET_TLSEXT_HOSTNAME)
 		server_name(ctx);
 	return 0;

@@ -19,11 +19,32 @@ struct mm_struct {
 	unsigned long env_end;
 } CORE;
 
+struct kernfs_node {
+	const char *name;
+} CORE;
+
+struct cgroup;
+
+struct cgroup_subsys_state {
+	struct cgroup *cgroup;
+	struct cgroup_subsys_state *parent;
+} CORE;
+
+struct cgroup {
+	struct cgroup_subsys_state self;
+	struct kernfs_node *kn;
+} CORE;
+
+struct css_set {
+	struct cgroup *dfl_cgrp;
+} CORE;
+
 struct task_struct {
 	__u64 start_time;
 	__u64 start_boottime;
 	struct task_struct *group_leader;
 	struct mm_struct *mm;
+	struct css_set *cgroups;
 	char comm[16];
 } CORE;
 

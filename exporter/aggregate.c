@@ -195,12 +195,12 @@ static const struct {
 	{500, "server_error"},	  {502, "bad_gateway"},	    {503, "overloaded"},
 	{504, "gateway_timeout"}, {529, "overloaded"},
 };
-static const char *const other_reasons[] = {"aborted", "in_stream", "other"};
+static const char *const other_reasons[] = {"aborted", "unknown", "in_stream", "other"};
 
 static const char *error_reason(const struct call *call)
 {
-	if (call->outcome == OUTCOME_ABORTED)
-		return "aborted";
+	if (call->outcome == OUTCOME_ABORTED || call->outcome == OUTCOME_UNKNOWN)
+		return outcome_names[call->outcome];
 	for (size_t i = 0; i < ARRAY_LEN(error_reasons); i++) {
 		if (error_reasons[i].status == call->status)
 			return error_reasons[i].reason;
@@ -409,6 +409,8 @@ static const char *counter_help(const char *family)
 	} helps[] = {
 		{"tolltap_capture_lost_events_total", "Records lost or cut on the way from the "
 						      "kernel, by reason."},
+		{"tolltap_capture_evicted_entries_total",
+		 "Entries in use that the kernel recycled because its table was full, by table."},
 		{"tolltap_capture_bytes_total", "Plaintext bytes taken from probed calls."},
 		{"tolltap_capture_calls_total", "Successful probed TLS calls seen."},
 		{"tolltap_connections_total",
@@ -422,7 +424,18 @@ static const char *counter_help(const char *family)
 						     "could still come."},
 		{"tolltap_ledger_rows_total", "Calls made durable in the ledger."},
 		{"tolltap_ledger_commits_total", "Groups committed to the ledger."},
+		{"tolltap_container_lookups_total", "Names of containers asked for, by result."},
+		{"tolltap_container_waiting_calls",
+		 "Calls that wait for the name of their container."},
+		{"tolltap_container_waited_calls_total",
+		 "Calls that waited for the name of their container, by how that ended."},
+		{"tolltap_courier_answers_dropped_total",
+		 "Answers of the courier that nobody waits for, or that are none."},
 		{"tolltap_ledger_dropped_total", "Calls counted here but not in the ledger."},
+		{"tolltap_calls_lost_total",
+		 "Calls known to be lost, by reason: the ledger's sums."},
+		{"tolltap_unmetered_seconds_total", "Time nothing was attached after a crash: the "
+						    "ledger's sum."},
 		{"tolltap_config_reloads_total", "Reloads of the configuration, by result."},
 		{"tolltap_prices_reload_errors_total", "Price files refused at a reload."},
 	};

@@ -274,7 +274,7 @@ static int listen_failed(int code, const char *address, char *err, size_t err_si
 	return code;
 }
 
-static int listen_on(const char *address, char *err, size_t err_size)
+int http_listen(const char *address, char *err, size_t err_size)
 {
 	const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
 	struct addrinfo *found = NULL;
@@ -323,26 +323,23 @@ static int start_daemon(struct http_server *s, int fd)
 	return s->epoll_fd < 0 ? -ENOSYS : 0;
 }
 
-int http_server_new(struct http_server **out, const char *address, const struct http_env *env,
-		    char *err, size_t err_size)
+int http_server_new(struct http_server **out, int listen_fd, const struct http_env *env)
 {
-	_cleanup_(closep) int fd = listen_on(address, err, err_size);
-	struct http_server *s;
+	struct http_server *s = calloc(1, sizeof(*s));
 	int r;
 
-	if (fd < 0)
-		return fd;
-	s = calloc(1, sizeof(*s));
-	if (!s)
-		return listen_failed(-ENOMEM, address, err, err_size);
+	if (!s) {
+		close(listen_fd);
+		return -ENOMEM;
+	}
 	s->env = *env;
-	s->port = port_of(fd);
-	r = start_daemon(s, fd);
-	if (s->daemon)
-		TAKE_FD(fd); /* the daemon closes it */
+	s->port = port_of(listen_fd);
+	r = start_daemon(s, listen_fd);
+	if (!s->daemon)
+		close(listen_fd); /* else the daemon closes it */
 	if (r) {
 		http_server_free(s);
-		return listen_failed(r, address, err, err_size);
+		return r;
 	}
 	*out = s;
 	return 0;

@@ -21,9 +21,15 @@ struct http_env {
 	void *user;
 };
 
-/* address is HOST:PORT, [V6]:PORT or :PORT. Returns 0 or -errno with one line in err. */
-int http_server_new(struct http_server **out, const char *address, const struct http_env *env,
-		    char *err, size_t err_size) TT_MUST_CHECK;
+/*
+ * Listens on HOST:PORT, [V6]:PORT or :PORT. Whoever may open sockets does it, for a server that may
+ * not. Returns a descriptor, or -errno with one line in err.
+ */
+int http_listen(const char *address, char *err, size_t err_size) TT_MUST_CHECK;
+
+/* Serves on a listening socket, which is taken also on failure. Returns 0 or -errno. */
+int http_server_new(struct http_server **out, int listen_fd,
+		    const struct http_env *env) TT_MUST_CHECK;
 void http_server_free(struct http_server *s);
 int http_server_fd(const struct http_server *s); /* poll for input, then call http_server_run */
 void http_server_run(struct http_server *s);

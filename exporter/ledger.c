@@ -6,155 +6,132 @@
  */
 #include "exporter/ledger.h"
 
+#include "agent/base/clock.h"
 #include "agent/base/counters.h"
 #include "agent/base/log.h"
+#include "exporter/checker.h"
+#include "exporter/database.h"
+#include "exporter/facets.h"
+#include "exporter/queue.h"
 #include "exporter/schema.h"
 #include "exporter/storage.h"
+#include "exporter/usage_keys.h"
 
 #include <errno.h>
 #include <limits.h>
-#include <nettle/sha2.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sqlite3.h>
 #include <stdatomic.h>
 #include <stdio.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
-#define HASH_NONFATAL_OOM	   1
-#define uthash_nonfatal_oom(facet) free(facet)
-/* One-at-a-time: the default's switch falls through, which clang's warnings refuse. */
-#define HASH_FUNCTION(key, len, hash) HASH_OAT(key, len, hash)
-#include <uthash.h>
-
-#define FACET_KEY_BYTES 16
-
-/* One queued call: its id and its packed columns, facets first. */
-struct row {
-	struct row *next;
-	uint8_t event_id[16];
-	uint32_t facet_bytes;
-	uint32_t bytes_len;
-	char bytes[];
+/* What one transaction did with usage that was told before. */
+struct tally {
+	uint64_t repeats, conflicts, evicted;
 };
 
-struct rows {
-	struct row *first;
-	struct row **last;
-	uint32_t count;
-};
-
-struct facet {
-	uint8_t key[FACET_KEY_BYTES];
-	int64_t id;
-	UT_hash_handle hh;
-};
-
-enum statement { ST_FACET_FIND, ST_FACET_INSERT, ST_CALL_INSERT, ST_ROLLUP, STATEMENTS };
+enum statement { ST_CALL_INSERT, ST_ROLLUP, ST_META, STATEMENTS };
 
 struct ledger {
 	int lock_fd;
+	struct inflight *inflight;
 	sqlite3 *db; /* the writer's after ledger_open returns */
 	sqlite3_stmt *statement[STATEMENTS];
-	struct facet *facets; /* ids of committed or pending facets; dropped on rollback */
+	struct usage_keys *keys;
+	struct tally tally;
+	struct facets *facets;
+	uint64_t settled;  /* rows of this run whose commit returned */
+	uint64_t dropped;  /* dropped rows of this run that are in `losses` */
+	int refused_errno; /* why the last group was refused */
+	bool broken;	   /* the file is damaged; it is closed while that lasts */
+	char broken_why[LEDGER_ERROR_MAX];
+	uint64_t repair_at_ns;
+	char dir[PATH_MAX];
 	char path[PATH_MAX];
+	char log_path[PATH_MAX];
 
 	pthread_t writer;
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	struct rows queue;	  /* under lock */
 	uint64_t queued_since_ns; /* under lock: when the oldest waiting call came */
+	int64_t dropped_since_us; /* under lock: wall clock, of the first drop not in `losses` */
 	bool closing;		  /* under lock */
+	bool crashed;		  /* the caller's thread */
+	struct loss before;	  /* what the last run lost and was not metered until the open */
+	uint64_t opened_ns;
+	void (*counted)(void *user, const struct call *call, const char *model_id);
+	void *counted_user;
 	_Atomic bool healthy;
+	_Atomic bool damaged; /* the checker found it so */
+	struct checker *checker;
 };
 
 /* ---- the queue --------------------------------------------------------------------------- */
 
-static uint64_t now_ns(void)
+/* Counted now, and written into `losses` with the next group. */
+static void drop(struct ledger *l, enum counter why)
 {
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * NSEC_PER_SEC + (uint64_t)ts.tv_nsec;
+	counter_add(why, 1);
+	pthread_mutex_lock(&l->lock);
+	if (!l->dropped_since_us)
+		l->dropped_since_us = clock_wall_ns() / 1000;
+	pthread_mutex_unlock(&l->lock);
+	inflight_add(l->inflight, INFLIGHT_DROPPED, 1);
 }
 
-static void rows_init(struct rows *rows)
+void ledger_calls(struct ledger *l, int change)
 {
-	*rows = (struct rows){0};
-	rows->last = &rows->first;
+	inflight_add(l->inflight, change > 0 ? INFLIGHT_BEGUN : INFLIGHT_IGNORED, 1);
 }
 
-static void rows_free(struct rows *rows)
+void ledger_beat(struct ledger *l, uint64_t age_ns)
 {
-	while (rows->first) {
-		struct row *row = rows->first;
-
-		rows->first = row->next;
-		free(row);
-	}
-	rows_init(rows);
+	inflight_beat(l->inflight, age_ns);
 }
 
-static void rows_push(struct rows *rows, struct row *row)
+void ledger_crashed(struct ledger *l)
 {
-	row->next = NULL;
-	*rows->last = row;
-	rows->last = &row->next;
-	rows->count++;
+	l->crashed = true;
 }
 
-/* Moves the first `n` rows of `from` behind those of `to`. */
-static void rows_move(struct rows *to, struct rows *from, uint32_t n)
+bool ledger_decides(const struct call *call)
 {
-	while (n-- && from->first) {
-		struct row *row = from->first;
-
-		from->first = row->next;
-		from->count--;
-		rows_push(to, row);
-	}
-	if (!from->first)
-		from->last = &from->first;
+	return call->key.set && !call->key.made && call->usage.known;
 }
 
-static struct row *row_new(const struct call *call)
+void ledger_on_counted(struct ledger *l,
+		       void (*counted)(void *user, const struct call *call, const char *model_id),
+		       void *user)
 {
-	struct text packed = TEXT_INIT(LEDGER_ROW_MAX);
-	struct row *row = NULL;
-	uint32_t facet_bytes;
-
-	schema_pack(&packed, SCHEMA_FACETS, call);
-	facet_bytes = (uint32_t)packed.len;
-	schema_pack(&packed, SCHEMA_CALLS, call);
-	if (!packed.failed)
-		row = malloc(sizeof(*row) + packed.len);
-	if (row) {
-		memcpy(row->event_id, call->event_id, sizeof(row->event_id));
-		row->facet_bytes = facet_bytes;
-		row->bytes_len = (uint32_t)packed.len;
-		memcpy(row->bytes, packed.ptr, packed.len);
-	}
-	text_free(&packed);
-	return row;
+	l->counted = counted;
+	l->counted_user = user;
 }
 
 int ledger_append(struct ledger *l, const struct call *call)
 {
-	struct row *row = row_new(call);
+	return ledger_append_as(l, call, NULL);
+}
+
+int ledger_append_as(struct ledger *l, const struct call *call, const char *model_id)
+{
+	struct row *row = row_new(call, model_id);
 	bool full;
 
 	if (!row) {
-		counter_add(COUNTER_LEDGER_DROPPED, 1);
+		drop(l, COUNTER_LEDGER_DROPPED);
 		return -ENOMEM;
 	}
 	pthread_mutex_lock(&l->lock);
-	full = l->queue.count >= LEDGER_QUEUE_MAX;
+	full = l->queue.bytes >= LEDGER_QUEUE_BYTES;
 	if (!full) {
+		/* Before the writer can take it: more may not be settled than was accepted. */
+		inflight_add(l->inflight, INFLIGHT_ACCEPTED, 1);
 		if (l->queue.count == 0)
-			l->queued_since_ns = now_ns();
+			l->queued_since_ns = clock_mono_ns();
 		rows_push(&l->queue, row);
 		/* The writer sleeps without a deadline only on an empty queue. */
 		if (l->queue.count == 1 || l->queue.count == LEDGER_COMMIT_ROWS)
@@ -164,8 +141,54 @@ int ledger_append(struct ledger *l, const struct call *call)
 	if (!full)
 		return 0;
 	free(row);
-	counter_add(ledger_healthy(l) ? COUNTER_LEDGER_DROPPED : COUNTER_LEDGER_DROPPED_DISK, 1);
+	drop(l, ledger_healthy(l) ? COUNTER_LEDGER_DROPPED : COUNTER_LEDGER_DROPPED_DISK);
 	return -EAGAIN;
+}
+
+/* ---- the connection ----------------------------------------------------------------------- */
+
+static int prepare_statement(struct ledger *l, enum statement which)
+{
+	struct text sql = TEXT_INIT(16u << 10);
+	int rc = SQLITE_NOMEM;
+
+	if (which == ST_META)
+		text_puts(&sql, "REPLACE INTO meta VALUES(?,?)");
+	else if (which == ST_ROLLUP)
+		schema_rollup_sql(&sql, "seq=?1");
+	else
+		schema_insert_sql(&sql, SCHEMA_CALLS);
+	if (text_cstr(&sql))
+		rc = sqlite3_prepare_v2(l->db, sql.ptr, -1, &l->statement[which], NULL);
+	text_free(&sql);
+	return rc;
+}
+
+static int prepare_statements(struct ledger *l)
+{
+	int rc = SQLITE_OK;
+
+	for (int i = 0; i < STATEMENTS && rc == SQLITE_OK; i++)
+		rc = prepare_statement(l, (enum statement)i);
+	if (rc == SQLITE_OK)
+		rc = facets_new(&l->facets, l->db);
+	return rc == SQLITE_OK ? usage_keys_new(&l->keys, l->db) : rc;
+}
+
+static void close_database(struct ledger *l)
+{
+	for (int i = 0; i < STATEMENTS; i++) {
+		sqlite3_finalize(l->statement[i]);
+		l->statement[i] = NULL;
+	}
+	usage_keys_free(l->keys);
+	l->keys = NULL;
+	facets_free(l->facets);
+	l->facets = NULL;
+	if (l->db && l->broken) /* left as it is, for the salvage */
+		sqlite3_db_config(l->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+	sqlite3_close(l->db);
+	l->db = NULL;
 }
 
 /* ---- writing one group ------------------------------------------------------------------- */
@@ -178,100 +201,41 @@ static int step_done(sqlite3_stmt *stmt)
 	return rc == SQLITE_DONE ? SQLITE_OK : rc;
 }
 
-static void facets_forget(struct ledger *l)
+/* *seq stays 0 when the call was recorded before. */
+static int insert_call(struct ledger *l, const struct row *row, int64_t *seq)
 {
-	struct facet *facet, *next;
-
-	HASH_ITER (hh, l->facets, facet, next) {
-		HASH_DEL(l->facets, facet);
-		free(facet);
-	}
-}
-
-/* A facet that cannot be remembered (no memory) is looked up again next time. */
-static void facet_remember(struct ledger *l, const uint8_t *key, int64_t id)
-{
-	struct facet *facet;
-
-	if (HASH_COUNT(l->facets) >= LEDGER_FACETS_CACHED)
-		facets_forget(l);
-	facet = malloc(sizeof(*facet));
-	if (!facet)
-		return;
-	memcpy(facet->key, key, sizeof(facet->key));
-	facet->id = id;
-	HASH_ADD(hh, l->facets, key, sizeof(facet->key), facet);
-}
-
-static int facet_find(struct ledger *l, const uint8_t *key, int64_t *id)
-{
-	sqlite3_stmt *stmt = l->statement[ST_FACET_FIND];
-	int rc;
-
-	sqlite3_bind_blob(stmt, 1, key, FACET_KEY_BYTES, SQLITE_STATIC);
-	rc = sqlite3_step(stmt);
-	if (rc == SQLITE_ROW)
-		*id = sqlite3_column_int64(stmt, 0);
-	sqlite3_reset(stmt);
-	return rc;
-}
-
-static int facet_insert(struct ledger *l, const uint8_t *key, struct slice packed, int64_t *id)
-{
-	sqlite3_stmt *stmt = l->statement[ST_FACET_INSERT];
-	int rc;
-
-	sqlite3_bind_blob(stmt, 1, key, FACET_KEY_BYTES, SQLITE_STATIC);
-	schema_bind(stmt, 2, SCHEMA_FACETS, packed);
-	rc = step_done(stmt);
-	if (rc == SQLITE_OK)
-		*id = sqlite3_last_insert_rowid(l->db);
-	return rc;
-}
-
-/* The id of the facet with these columns, made if new. The key is a hash of the packed columns. */
-static int facet_id(struct ledger *l, struct slice packed, int64_t *id)
-{
-	uint8_t key[FACET_KEY_BYTES];
-	struct sha256_ctx sha;
-	struct facet *known;
-	int rc;
-
-	sha256_init(&sha);
-	sha256_update(&sha, packed.len, (const uint8_t *)packed.ptr);
-	sha256_digest(&sha, sizeof(key), key);
-	HASH_FIND(hh, l->facets, key, sizeof(key), known);
-	if (known) {
-		*id = known->id;
-		return SQLITE_OK;
-	}
-	rc = facet_find(l, key, id);
-	if (rc == SQLITE_DONE)
-		rc = facet_insert(l, key, packed, id);
-	if (rc != SQLITE_OK && rc != SQLITE_ROW)
-		return rc;
-	facet_remember(l, key, *id);
-	return SQLITE_OK;
-}
-
-static int write_row(struct ledger *l, const struct row *row)
-{
-	struct slice facets = {row->bytes, row->facet_bytes};
-	struct slice columns = {row->bytes + row->facet_bytes, row->bytes_len - row->facet_bytes};
 	sqlite3_stmt *insert = l->statement[ST_CALL_INSERT], *rollup = l->statement[ST_ROLLUP];
 	int64_t facet = 0;
-	int rc = facet_id(l, facets, &facet);
+	int rc = facets_id(l->facets, row_facets(row), &facet);
 
 	if (rc != SQLITE_OK)
 		return rc;
 	sqlite3_bind_blob(insert, 1, row->event_id, sizeof(row->event_id), SQLITE_STATIC);
 	sqlite3_bind_int64(insert, 2, facet);
-	schema_bind(insert, 3, SCHEMA_CALLS, columns);
+	schema_bind(insert, 3, SCHEMA_CALLS, row_columns(row));
 	rc = step_done(insert);
-	if (rc != SQLITE_OK || sqlite3_changes(l->db) == 0) /* 0: recorded before */
+	if (rc != SQLITE_OK || sqlite3_changes(l->db) == 0)
 		return rc;
-	sqlite3_bind_int64(rollup, 1, sqlite3_last_insert_rowid(l->db));
+	*seq = sqlite3_last_insert_rowid(l->db);
+	sqlite3_bind_int64(rollup, 1, *seq);
 	return step_done(rollup);
+}
+
+static int write_row(struct ledger *l, struct row *row)
+{
+	int64_t seq = 0;
+	int rc;
+
+	if (!row->told.key.set)
+		return insert_call(l, row, &seq);
+	rc = usage_keys_find(l->keys, &row->told, &row->fate);
+	if (rc == SQLITE_OK && row->fate != USAGE_REPEAT)
+		rc = insert_call(l, row, &seq);
+	if (rc != SQLITE_OK || (row->fate != USAGE_REPEAT && !seq))
+		return rc;
+	l->tally.repeats += row->fate == USAGE_REPEAT;
+	l->tally.conflicts += row->fate == USAGE_CONFLICT;
+	return usage_keys_note(l->keys, &row->told, row->fate, seq, clock_wall_ns() / 1000);
 }
 
 /* A row the schema itself refuses would be refused for ever: it must not hold up the others. */
@@ -285,40 +249,194 @@ static bool file_is_gone(const struct ledger *l)
 {
 	int moved = 0;
 
-	return sqlite3_file_control(l->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved) == SQLITE_OK &&
-	       moved;
+	if (sqlite3_file_control(l->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved) == SQLITE_OK &&
+	    moved)
+		return true;
+	return access(l->log_path, F_OK) < 0 && errno == ENOENT;
+}
+
+static int set_meta(struct ledger *l, const char *key, uint64_t value)
+{
+	sqlite3_stmt *stmt = l->statement[ST_META];
+
+	sqlite3_bind_text(stmt, 1, key, -1, SQLITE_STATIC);
+	sqlite3_bind_int64(stmt, 2, (int64_t)value);
+	return step_done(stmt);
+}
+
+static int64_t dropped_since(struct ledger *l, bool written)
+{
+	int64_t since_us;
+
+	pthread_mutex_lock(&l->lock);
+	since_us = l->dropped_since_us;
+	if (written)
+		l->dropped_since_us = 0;
+	pthread_mutex_unlock(&l->lock);
+	return since_us;
+}
+
+static int write_losses(struct ledger *l, uint64_t rows, int64_t since_us)
+{
+	struct loss loss = {.reason = LOSS_NOT_WRITTEN, .calls = rows, .rows = rows};
+
+	loss.at_us = clock_wall_ns() / 1000;
+	loss.since_us = since_us && since_us < loss.at_us ? since_us : loss.at_us;
+	return losses_add(l->db, &loss);
+}
+
+/* Only where one is asked: what is past its time does not answer. */
+static int sweep_keys(struct ledger *l, const struct rows *group)
+{
+	bool any = false;
+
+	l->tally = (struct tally){0};
+	for (const struct row *row = group->first; row && !any; row = row->next)
+		any = row->told.key.set;
+	return any ? usage_keys_sweep(l->keys, clock_wall_ns() / 1000, &l->tally.evicted)
+		   : SQLITE_OK;
+}
+
+static int write_rows(struct ledger *l, const struct rows *group, uint64_t *refused)
+{
+	int rc = sweep_keys(l, group);
+
+	for (struct row *row = group->first; rc == SQLITE_OK && row; row = row->next) {
+		rc = write_row(l, row);
+		if (is_poison(rc)) {
+			log_error("ledger", "one call refused: %s", sqlite3_errmsg(l->db));
+			++*refused;
+			rc = SQLITE_OK;
+		}
+	}
+	return rc;
+}
+
+static void count_tally(const struct tally *tally)
+{
+	counter_add(COUNTER_USAGE_REPEATS, tally->repeats);
+	counter_add(COUNTER_USAGE_CONFLICTS, tally->conflicts);
+	counter_add(COUNTER_USAGE_KEYS_EVICTED, tally->evicted);
+}
+
+/* The group, what was dropped before it, and how far this run has come: all or nothing. */
+static int write_transaction(struct ledger *l, const struct rows *group)
+{
+	uint64_t dropped = inflight_get(l->inflight, INFLIGHT_DROPPED), refused = 0;
+	int rc = sqlite3_exec(l->db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
+
+	if (rc == SQLITE_OK)
+		rc = write_rows(l, group, &refused);
+	if (rc == SQLITE_OK && refused)
+		rc = write_losses(l, refused, 0);
+	if (rc == SQLITE_OK && dropped > l->dropped)
+		rc = write_losses(l, dropped - l->dropped, dropped_since(l, false));
+	if (rc == SQLITE_OK && dropped > l->dropped)
+		rc = set_meta(l, "run_dropped", dropped);
+	if (rc == SQLITE_OK)
+		rc = set_meta(l, "run_settled", l->settled + group->count);
+	if (rc == SQLITE_OK)
+		rc = sqlite3_exec(l->db, "COMMIT", NULL, NULL, NULL);
+	if (rc != SQLITE_OK)
+		return rc;
+	counter_add(COUNTER_LEDGER_DROPPED_DISK, refused);
+	count_tally(&l->tally);
+	if (dropped > l->dropped)
+		dropped_since(l, true);
+	if (refused || dropped > l->dropped)
+		losses_publish(l->db);
+	l->settled += group->count;
+	l->dropped = dropped;
+	inflight_add(l->inflight, INFLIGHT_SETTLED, group->count);
+	return rc;
+}
+
+/* Puts a salvaged file in the place of the damaged one; the run goes on in it. */
+static bool repair(struct ledger *l)
+{
+	int64_t run = inflight_run(l->inflight);
+
+	if (clock_mono_ns() < l->repair_at_ns)
+		return false;
+	l->repair_at_ns = clock_mono_ns() + LEDGER_REPAIR_MS * NSEC_PER_MSEC;
+	l->broken = true;
+	*l->broken_why = '\0';
+	close_database(l);
+	if (database_open(&l->db, l->dir, true, l->broken_why, sizeof(l->broken_why)) == 0 &&
+	    prepare_statements(l) == SQLITE_OK && set_meta(l, "run", (uint64_t)run) == SQLITE_OK) {
+		losses_publish(l->db);
+		atomic_store(&l->damaged, false);
+		return true;
+	}
+	if (!*l->broken_why)
+		snprintf(l->broken_why, sizeof(l->broken_why), "%s", sqlite3_errmsg(l->db));
+	close_database(l);
+	return false;
+}
+
+static int write_if_sound(struct ledger *l, const struct rows *group)
+{
+	if (l->broken || atomic_load(&l->damaged))
+		l->broken = !repair(l);
+	if (l->broken)
+		return SQLITE_CORRUPT;
+	return file_is_gone(l) ? SQLITE_READONLY_DBMOVED : write_transaction(l, group);
+}
+
+static int disk_errno(struct ledger *l)
+{
+	int err = access(l->path, W_OK) < 0 ? errno : inflight_error(l->inflight);
+
+	return err ? err : EIO;
+}
+
+/* Takes back what was begun, and finds out why. */
+static void give_up(struct ledger *l, int rc)
+{
+	l->refused_errno = database_errno(l->db, rc);
+	if (l->refused_errno == EIO) /* SQLite tells an error of the disk from no other */
+		l->refused_errno = disk_errno(l);
+	l->broken = l->refused_errno == EBADMSG;
+	if (!sqlite3_get_autocommit(l->db))
+		sqlite3_exec(l->db, "ROLLBACK", NULL, NULL, NULL);
+	facets_forget(l->facets);
 }
 
 static int write_group(struct ledger *l, const struct rows *group)
 {
-	int rc = file_is_gone(l) ? SQLITE_READONLY_DBMOVED
-				 : sqlite3_exec(l->db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
+	int rc = write_if_sound(l, group);
 
-	for (const struct row *row = group->first; rc == SQLITE_OK && row; row = row->next) {
-		rc = write_row(l, row);
-		if (is_poison(rc)) {
-			log_error("ledger", "one call refused: %s", sqlite3_errmsg(l->db));
-			counter_add(COUNTER_LEDGER_DROPPED_DISK, 1);
-			rc = SQLITE_OK;
+	if (rc != SQLITE_OK && !l->broken) {
+		give_up(l, rc);
+		if (l->broken) { /* found by this very group */
+			rc = write_if_sound(l, group);
+			if (rc != SQLITE_OK && !l->broken)
+				give_up(l, rc);
 		}
 	}
-	if (rc == SQLITE_OK)
-		rc = sqlite3_exec(l->db, "COMMIT", NULL, NULL, NULL);
-	if (rc == SQLITE_OK)
-		return rc;
-	if (!sqlite3_get_autocommit(l->db))
-		sqlite3_exec(l->db, "ROLLBACK", NULL, NULL, NULL);
-	facets_forget(l);
 	return rc;
 }
 
 /* ---- the writer -------------------------------------------------------------------------- */
 
+static void tell_counted(const struct ledger *l, const struct row *row)
+{
+	struct call call = {0};
+
+	schema_unpack(row_facets(row), SCHEMA_FACETS, &call);
+	schema_unpack(row_columns(row), SCHEMA_CALLS, &call);
+	l->counted(l->counted_user, &call, row_model(row));
+}
+
 static void group_recorded(struct ledger *l, struct rows *group)
 {
+	for (const struct row *row = group->first; row && l->counted; row = row->next) {
+		if (row->told.key.set && !row->told.key.made && row->fate != USAGE_REPEAT)
+			tell_counted(l, row);
+	}
 	if (!atomic_exchange(&l->healthy, true))
 		log_info("ledger", "%s accepts rows again", l->path);
-	counter_add(COUNTER_LEDGER_ROWS, group->count);
+	counter_add(COUNTER_LEDGER_ROWS, group->count - l->tally.repeats);
 	counter_add(COUNTER_LEDGER_COMMITS, 1);
 	rows_free(group);
 }
@@ -326,14 +444,16 @@ static void group_recorded(struct ledger *l, struct rows *group)
 /* Puts the group back in front, or drops it when nothing can come after. */
 static void group_refused(struct ledger *l, struct rows *group, bool closing, int rc)
 {
-	bool gone = rc == SQLITE_READONLY_DBMOVED;
+	char why[LEDGER_ERROR_MAX] = "it was removed, moved or replaced; put it back, or restart";
 
+	if (l->broken)
+		snprintf(why, sizeof(why), "%s", l->broken_why);
+	else if (rc != SQLITE_READONLY_DBMOVED)
+		database_explain(why, sizeof(why), l->refused_errno);
 	if (atomic_exchange(&l->healthy, false) || closing)
-		log_error("ledger", "cannot write %s: %s; %s", l->path,
-			  gone ? "it was removed or moved" : sqlite3_errstr(rc),
+		log_error("ledger", "cannot write %s: %s; %s", l->path, why,
 			  closing ? "the last calls are lost"
-			  : gone  ? "put it back or restart; calls wait in memory, metrics go on"
-				  : "free space on its disk; calls wait in memory, metrics go on");
+				  : "calls wait in memory, metrics go on");
 	pthread_mutex_lock(&l->lock);
 	if (closing) {
 		counter_add(COUNTER_LEDGER_DROPPED_DISK, group->count);
@@ -361,7 +481,7 @@ static bool take_group(struct ledger *l, uint64_t not_before_ns, struct rows *gr
 		struct timespec until;
 
 		due = due > not_before_ns ? due : not_before_ns;
-		if (l->queue.count && now_ns() >= due)
+		if (l->queue.count && clock_mono_ns() >= due)
 			break;
 		until = deadline(due);
 		if (l->queue.count)
@@ -390,7 +510,7 @@ static void *writer_main(void *arg)
 			not_before_ns = 0;
 			group_recorded(l, &group);
 		} else {
-			not_before_ns = now_ns() + LEDGER_RETRY_MS * NSEC_PER_MSEC;
+			not_before_ns = clock_mono_ns() + LEDGER_RETRY_MS * NSEC_PER_MSEC;
 			group_refused(l, &group, closing, rc);
 		}
 	}
@@ -404,186 +524,101 @@ bool ledger_healthy(const struct ledger *l)
 
 /* ---- opening ----------------------------------------------------------------------------- */
 
-static int errno_of(int rc)
+static void say_loss(const struct ledger *l, const struct loss *loss)
 {
-	switch (rc & 0xff) {
-	case SQLITE_NOTADB:
-	case SQLITE_CORRUPT:
-		return -EBADMSG;
-	case SQLITE_FULL:
-		return -ENOSPC;
-	case SQLITE_NOMEM:
-		return -ENOMEM;
-	case SQLITE_BUSY:
-	case SQLITE_LOCKED:
-		return -EBUSY;
-	case SQLITE_PERM:
-	case SQLITE_READONLY:
-	case SQLITE_CANTOPEN:
-		return -EACCES;
-	}
-	return -EIO;
+	log_warn("ledger",
+		 "%s: the last run ended as %s: %llu calls lost (%llu of them waited to be "
+		 "written), %llu s not metered; sums of that time say \"at least\"",
+		 l->path, loss_reason_names[loss->reason], (unsigned long long)loss->calls,
+		 (unsigned long long)loss->rows, (unsigned long long)loss->unmetered_seconds);
 }
 
-static int refuse(const struct ledger *l, int code, char *err, size_t err_size, const char *why)
+/* What the last run lost is in the ledger before this one begins. */
+static int begin_run(struct ledger *l, const struct inflight_record *last,
+		     const struct inflight_owner *owner)
 {
-	snprintf(err, err_size, "cannot use %s: %s; move it away or choose another --storage.path",
-		 l->path, why);
-	return code;
-}
+	struct inflight_ledger known;
+	struct inflight_record now;
+	struct loss loss;
+	bool lost;
+	int r = inflight_new_run(&now, owner);
+	int rc = r ? SQLITE_IOERR : database_last_run(l->db, &known);
 
-static int refuse_sqlite(const struct ledger *l, int rc, char *err, size_t err_size)
-{
-	return refuse(l, errno_of(rc), err, err_size, sqlite3_errmsg(l->db));
-}
-
-/* The first column of a one-row query, or -1. */
-static int64_t query_int(sqlite3 *db, const char *sql)
-{
-	sqlite3_stmt *stmt = NULL;
-	int64_t value = -1;
-
-	if (sqlite3_prepare_v2(db, sql, -1, &stmt, NULL) == SQLITE_OK &&
-	    sqlite3_step(stmt) == SQLITE_ROW)
-		value = sqlite3_column_int64(stmt, 0);
-	sqlite3_finalize(stmt);
-	return value;
-}
-
-static int create_schema(struct ledger *l)
-{
-	struct text sql = TEXT_INIT(64u << 10);
-	uint8_t id[16];
-	int rc = SQLITE_NOMEM;
-
-	if (getrandom(id, sizeof(id), 0) != (ssize_t)sizeof(id))
-		return SQLITE_IOERR;
-	text_puts(&sql, "BEGIN IMMEDIATE;");
-	schema_create_sql(&sql);
-	text_puts(&sql, "INSERT INTO meta VALUES('install_id','");
-	for (size_t i = 0; i < sizeof(id); i++)
-		text_printf(&sql, "%02x", id[i]);
-	text_puts(&sql, "');COMMIT");
-	if (text_cstr(&sql))
-		rc = sqlite3_exec(l->db, sql.ptr, NULL, NULL, NULL);
-	text_free(&sql);
+	if (rc != SQLITE_OK)
+		return rc;
+	lost = inflight_loss(last, &known, &now, &loss);
+	inflight_take_over(&now, last);
+	rc = database_begin_run(l->db, now.run, lost ? &loss : NULL);
+	if (rc == SQLITE_OK && lost)
+		say_loss(l, &loss);
+	if (rc == SQLITE_OK && inflight_start(l->inflight, &now) < 0)
+		rc = SQLITE_FULL;
+	if (rc == SQLITE_OK)
+		losses_publish(l->db);
+	if (lost)
+		l->before = loss;
+	l->opened_ns = clock_mono_ns();
 	return rc;
 }
 
-/* Damage shows at open when the file is small enough to read whole; later it shows as refusal. */
-static bool is_damaged(const struct ledger *l)
+void ledger_metering(struct ledger *l)
 {
-	sqlite3_stmt *stmt = NULL;
-	struct stat st;
-	bool damaged = true;
+	struct loss rest = {
+		.reason = l->before.reason,
+		.since_us = l->before.at_us,
+		.at_us = clock_wall_ns() / 1000,
+		.unmetered_seconds =
+			(clock_mono_ns() - l->opened_ns + NSEC_PER_SEC - 1) / NSEC_PER_SEC,
+		.goes_on = true,
+	};
+	int rc;
 
-	if (stat(l->path, &st) < 0 || st.st_size > LEDGER_CHECK_MAX_BYTES)
-		return false;
-	if (sqlite3_prepare_v2(l->db, "PRAGMA quick_check(1)", -1, &stmt, NULL) == SQLITE_OK &&
-	    sqlite3_step(stmt) == SQLITE_ROW)
-		damaged = strcmp((const char *)sqlite3_column_text(stmt, 0), "ok") != 0;
-	sqlite3_finalize(stmt);
-	return damaged;
-}
-
-/* Refuses what this version must not touch. *empty: a file just made. */
-static int inspect(struct ledger *l, bool *empty, char *err, size_t err_size)
-{
-	int64_t tables = query_int(l->db, "SELECT count(*) FROM sqlite_schema");
-	int64_t version = query_int(l->db, "PRAGMA user_version");
-
-	if (tables < 0 || version < 0)
-		return refuse_sqlite(l, sqlite3_errcode(l->db), err, err_size);
-	*empty = tables == 0 && version == 0;
-	if (*empty)
-		return 0;
-	if (query_int(l->db, "PRAGMA application_id") != SCHEMA_APPLICATION_ID)
-		return refuse(l, -EBADMSG, err, err_size, "it is not a Tolltap ledger");
-	if (version > SCHEMA_VERSION)
-		return refuse(l, -ENOTSUP, err, err_size, "a newer Tolltap wrote it");
-	if (is_damaged(l))
-		return refuse(l, -EBADMSG, err, err_size, "it is damaged");
-	return 0;
-}
-
-/* The -wal and -shm files stay after the last close: a reader of the group cannot make them. */
-static int configure(struct ledger *l, char *err, size_t err_size)
-{
-	char sql[256];
-	int keep = 1, rc;
-
-	snprintf(sql, sizeof(sql),
-		 "PRAGMA journal_mode=WAL;PRAGMA synchronous=FULL;PRAGMA cache_size=-1024;"
-		 "PRAGMA temp_store=MEMORY;PRAGMA journal_size_limit=%u",
-		 LEDGER_WAL_MAX_BYTES);
-	rc = sqlite3_exec(l->db, sql, NULL, NULL, NULL);
+	if (!l->before.unmetered_seconds)
+		return;
+	if (rest.since_us > rest.at_us) /* the clock was set back meanwhile */
+		rest.since_us = rest.at_us;
+	rc = database_add_loss(l->path, &rest);
 	if (rc != SQLITE_OK)
-		return refuse_sqlite(l, rc, err, err_size);
-	sqlite3_file_control(l->db, "main", SQLITE_FCNTL_PERSIST_WAL, &keep);
-	return schema_functions(l->db);
+		log_warn("ledger", "%s: %llu s of the start are not told as not metered: %s",
+			 l->path, (unsigned long long)rest.unmetered_seconds, sqlite3_errstr(rc));
 }
 
-static int prepare_statements(struct ledger *l, char *err, size_t err_size)
+static int open_database(struct ledger *l, const char *dir, const struct inflight_owner *owner,
+			 char *err, size_t err_size)
 {
-	int rc = SQLITE_OK;
-
-	for (int i = 0; i < STATEMENTS && rc == SQLITE_OK; i++) {
-		struct text sql = TEXT_INIT(16u << 10);
-
-		if (i == ST_FACET_FIND)
-			text_puts(&sql, "SELECT id FROM facets WHERE key=?");
-		else if (i == ST_ROLLUP)
-			schema_rollup_sql(&sql);
-		else
-			schema_insert_sql(&sql,
-					  i == ST_FACET_INSERT ? SCHEMA_FACETS : SCHEMA_CALLS);
-		rc = text_cstr(&sql)
-			     ? sqlite3_prepare_v2(l->db, sql.ptr, -1, &l->statement[i], NULL)
-			     : SQLITE_NOMEM;
-		text_free(&sql);
-	}
-	return rc == SQLITE_OK ? 0 : refuse_sqlite(l, rc, err, err_size);
-}
-
-/*
- * All three files are made here, with their mode and group: SQLite gives the -wal and -shm files
- * the rights of the database only when it makes them itself.
- */
-static int make_files(const char *dir, char *err, size_t err_size)
-{
-	static const char *const names[] = {LEDGER_FILE, LEDGER_FILE "-wal", LEDGER_FILE "-shm"};
-
-	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-		int fd = storage_open_file(dir, names[i], err, err_size);
-
-		if (fd < 0)
-			return fd;
-		close(fd);
-	}
-	return 0;
-}
-
-static int open_database(struct ledger *l, const char *dir, char *err, size_t err_size)
-{
-	bool empty = false;
-	int rc, r = make_files(dir, err, err_size);
+	struct inflight_record last;
+	char why[256];
+	int rc, r = database_open(&l->db, dir, false, err, err_size);
 
 	if (r)
 		return r;
-	if (!storage_path(l->path, sizeof(l->path), dir, LEDGER_FILE))
-		return -ENAMETOOLONG;
-	rc = sqlite3_open_v2(l->path, &l->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
-	if (rc != SQLITE_OK)
-		return refuse_sqlite(l, rc, err, err_size);
-	sqlite3_busy_timeout(l->db, LEDGER_BUSY_MS);
-	r = inspect(l, &empty, err, err_size);
-	if (r == 0)
-		r = configure(l, err, err_size);
-	if (r == 0 && empty) {
-		rc = create_schema(l);
-		r = rc == SQLITE_OK ? 0 : refuse_sqlite(l, rc, err, err_size);
-	}
-	return r ? r : prepare_statements(l, err, err_size);
+	if (!storage_path(l->path, sizeof(l->path), dir, LEDGER_FILE) ||
+	    !storage_path(l->log_path, sizeof(l->log_path), dir, LEDGER_FILE "-wal"))
+		return -ENAMETOOLONG; /* database_open would have said so */
+	strncpy(l->dir, dir, sizeof(l->dir) - 1);
+	r = inflight_open(&l->inflight, dir, &last, err, err_size);
+	if (r)
+		return r;
+	rc = prepare_statements(l);
+	if (rc == SQLITE_OK)
+		rc = begin_run(l, &last, owner);
+	if (rc == SQLITE_OK)
+		return 0;
+	r = database_errno(l->db, rc);
+	database_explain(why, sizeof(why), r);
+	snprintf(err, err_size, "cannot use %s: %s", l->path, why);
+	return -r;
+}
+
+static int start_checker(struct ledger *l, char *err, size_t err_size)
+{
+	struct stat st;
+	bool large = stat(l->path, &st) == 0 && st.st_size > LEDGER_CHECK_MAX_BYTES;
+	int r = checker_start(&l->checker, l->path, large, &l->damaged);
+
+	if (r)
+		snprintf(err, err_size, "cannot start the ledger's checker: %s", strerror(-r));
+	return r;
 }
 
 static int start_writer(struct ledger *l, char *err, size_t err_size)
@@ -606,18 +641,19 @@ static int start_writer(struct ledger *l, char *err, size_t err_size)
 	return -r;
 }
 
-static void release(struct ledger *l)
+static void release(struct ledger *l, bool clean)
 {
-	for (int i = 0; i < STATEMENTS; i++)
-		sqlite3_finalize(l->statement[i]);
-	sqlite3_close(l->db);
-	facets_forget(l);
+	checker_stop(l->checker);
+	close_database(l);
+	inflight_close(l->inflight, clean);
 	closep(&l->lock_fd);
 	free(l);
 }
 
-int ledger_open(struct ledger **out, const char *dir, char *err, size_t err_size)
+int ledger_open(struct ledger **out, const char *dir, const struct inflight_owner *owner, char *err,
+		size_t err_size)
 {
+	const struct inflight_owner self = {.pid = getpid(), .started_ns = clock_mono_ns()};
 	struct ledger *l = calloc(1, sizeof(*l));
 	int r;
 
@@ -627,12 +663,16 @@ int ledger_open(struct ledger **out, const char *dir, char *err, size_t err_size
 	}
 	rows_init(&l->queue);
 	atomic_init(&l->healthy, true);
-	l->lock_fd = ledger_lock_dir(dir, err, err_size);
-	r = l->lock_fd < 0 ? l->lock_fd : open_database(l, dir, err, err_size);
+	if (!owner)
+		owner = &self;
+	l->lock_fd = ledger_lock_dir(dir, owner->pid, err, err_size);
+	r = l->lock_fd < 0 ? l->lock_fd : open_database(l, dir, owner, err, err_size);
+	if (r == 0)
+		r = start_checker(l, err, err_size);
 	if (r == 0)
 		r = start_writer(l, err, err_size);
 	if (r) {
-		release(l);
+		release(l, false);
 		return r;
 	}
 	*out = l;
@@ -650,5 +690,5 @@ void ledger_close(struct ledger *l)
 	pthread_join(l->writer, NULL);
 	pthread_cond_destroy(&l->changed);
 	pthread_mutex_destroy(&l->lock);
-	release(l);
+	release(l, !l->crashed);
 }

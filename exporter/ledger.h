@@ -9,6 +9,7 @@
 #define TT_LEDGER_H
 
 #include "agent/usage/call.h"
+#include "exporter/inflight.h"
 
 #define LEDGER_FILE	       "ledger.db"
 #define LEDGER_LOCK_FILE       "lock"
@@ -17,12 +18,11 @@
 #define LEDGER_GROUP	       "tolltap" /* may read the directory, where the group exists */
 #define LEDGER_COMMIT_MS       250
 #define LEDGER_COMMIT_ROWS     500
-#define LEDGER_RETRY_MS	       1000 /* between attempts while the disk refuses */
-#define LEDGER_QUEUE_MAX       4096 /* calls waiting; beyond it a call is dropped and counted */
-#define LEDGER_ROW_MAX	       (96u << 10) /* bytes of one queued call; typical is below 1 KiB */
-#define LEDGER_FACETS_CACHED   1024	   /* facet ids the writer remembers */
+#define LEDGER_RETRY_MS	       1000	   /* between attempts while the disk refuses */
+#define LEDGER_REPAIR_MS       60000	   /* between attempts to salvage a damaged file */
+#define LEDGER_QUEUE_BYTES     (32u << 20) /* of calls waiting; then one is dropped */
 #define LEDGER_WAL_MAX_BYTES   (16u << 20) /* kept after a checkpoint */
-#define LEDGER_CHECK_MAX_BYTES (32u << 20) /* a file up to this size is checked whole at open */
+#define LEDGER_CHECK_MAX_BYTES (32u << 20) /* larger files are checked after the start */
 #define LEDGER_BUSY_MS	       5000	   /* how long another program may hold the file */
 #define LEDGER_ERROR_MAX       512
 
@@ -30,19 +30,52 @@ struct ledger;
 
 /*
  * Makes DIR (0750, group LEDGER_GROUP if it exists) and DIR/ledger.db (0640), or opens them, takes
- * DIR/lock and starts the writer. Returns 0, or -errno with one line in err: -EBUSY another agent
- * records there, -EACCES no permission, -EBADMSG the file is damaged or is not a ledger, -ENOTSUP
- * it is from a newer version; these files are refused, never overwritten.
+ * DIR/lock and starts the writer. owner NULL: this process, from now on. What the last run lost is
+ * recorded first (exporter/inflight.h); a damaged file is salvaged, here or while running
+ * (exporter/salvage.h). Returns 0, or -errno with one line in err: -EBUSY another agent records
+ * there, -EACCES, -EROFS, -ENOSPC, -EBADMSG the file is not a ledger or nothing of it can be read,
+ * -ENOTSUP it is from a newer version; these files are refused, never overwritten.
  */
-int ledger_open(struct ledger **out, const char *dir, char *err, size_t err_size) TT_MUST_CHECK;
+int ledger_open(struct ledger **out, const char *dir, const struct inflight_owner *owner, char *err,
+		size_t err_size) TT_MUST_CHECK;
+
+/*
+ * A call that may yield a row began (+1), or ended without one (-1); ledger_append ends one by
+ * itself. With ledger_beat (inflight_beat) it is what the next run knows of a crash. Thread-safe.
+ */
+void ledger_calls(struct ledger *l, int change);
+void ledger_beat(struct ledger *l, uint64_t age_ns);
+
+/*
+ * From now on calls are metered. When the last run crashed, the time since ledger_open is added to
+ * what was not. Once, at the start; it may wait for the writer.
+ */
+void ledger_metering(struct ledger *l);
+
+/*
+ * Nobody asked this run to end, and it ends in order all the same: until the next one nothing is
+ * metered, and that one says so as after a kill. Before ledger_close.
+ */
+void ledger_crashed(struct ledger *l);
 
 /*
  * Queues a copy; never blocks on the disk. Thread-safe. Returns 0, -EAGAIN when the queue is full
  * (counted, with reason disk while the disk refuses) or -ENOMEM (counted). A call recorded twice
- * (same event_id) is kept once. While the disk refuses, the queue keeps what fits and is written
- * when the disk accepts again.
+ * (same event_id) is kept once, usage told twice is counted once (exporter/usage_keys.h). While the
+ * disk refuses, the queue keeps what fits and is written when the disk accepts again.
  */
 int ledger_append(struct ledger *l, const struct call *call) TT_MUST_CHECK;
+
+/*
+ * True of a call that reads back what may have been counted before (struct usage_key). Whether it
+ * counts is known when it is durable: `counted` is told of each that does, in the writer's thread,
+ * with the model_id that ledger_append_as was given. Set before the first call.
+ */
+bool ledger_decides(const struct call *call);
+void ledger_on_counted(struct ledger *l,
+		       void (*counted)(void *user, const struct call *call, const char *model_id),
+		       void *user);
+int ledger_append_as(struct ledger *l, const struct call *call, const char *model_id) TT_MUST_CHECK;
 
 /* True while the writer commits; false while the disk refuses (readyz). */
 bool ledger_healthy(const struct ledger *l);
@@ -53,10 +86,10 @@ void ledger_close(struct ledger *l);
 
 /*
  * The lock ledger_open takes, for a caller that must own DIR before it opens the ledger; close the
- * descriptor before ledger_open. Makes DIR when it is not there. Returns a descriptor, or -errno
- * with one line in err; -EBUSY: another agent holds it.
+ * descriptor before ledger_open. Makes DIR when it is not there. owner_pid is named to a second
+ * agent. Returns a descriptor, or -errno with one line in err; -EBUSY: another agent holds it.
  */
-int ledger_lock_dir(const char *dir, char *err, size_t err_size) TT_MUST_CHECK;
+int ledger_lock_dir(const char *dir, int64_t owner_pid, char *err, size_t err_size) TT_MUST_CHECK;
 
 /*
  * The per-install key of credential fingerprints: DIR/fingerprint.key (0600), made at the first

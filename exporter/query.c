@@ -1,181 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "exporter/query.h"
+#include "exporter/query_parts.h"
 
 #include "exporter/ledger.h"
 #include "exporter/schema.h"
 #include "exporter/storage.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <grp.h>
 #include <limits.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #define SQL_MAX (64u << 10)
 
 struct query {
 	sqlite3 *db;
+	int64_t version; /* of the schema */
 	char path[PATH_MAX];
 	char error[QUERY_ERROR_MAX];
 };
-
-/* ---- facts ------------------------------------------------------------------------------- */
-
-/* Where a fact is kept: a fact of calls cannot be answered from the roll-up. */
-enum fact_place { FACT_FACET, FACT_HOUR, FACT_CALL, FACT_TAG };
-
-struct query_fact {
-	const char *name;
-	const char *sql; /* over f (facets), s.hour, c (calls) */
-	enum fact_place place;
-};
-
-static const struct query_fact facts[] = {
-	{"provider", "f.provider", FACT_FACET},
-	{"model", "f.model", FACT_FACET},
-	{"model_requested", "f.model_requested", FACT_FACET},
-	{"host", "f.host", FACT_FACET},
-	{"operation", "f.operation", FACT_FACET},
-	{"api", "f.api", FACT_FACET},
-	{"status", "f.status", FACT_FACET},
-	{"outcome", "f.outcome", FACT_FACET},
-	{"basis", "f.basis", FACT_FACET},
-	{"error_class", "f.error_class", FACT_FACET},
-	{"service_tier", "f.service_tier", FACT_FACET},
-	{"billing_mode", "f.billing_mode", FACT_FACET},
-	{"billed_by", "f.billed_by", FACT_FACET},
-	{"price_id", "f.price_id", FACT_FACET},
-	{"key_fingerprint", "f.key_fingerprint", FACT_FACET},
-	{"uid", "f.uid", FACT_FACET},
-	{"user", "f.user_name", FACT_FACET},
-	{"comm", "f.comm", FACT_FACET},
-	{"exe", "f.exe", FACT_FACET},
-	{"cgroup", "f.cgroup", FACT_FACET},
-	{"unit", "f.unit", FACT_FACET},
-	{"namespace", "f.namespace", FACT_FACET},
-	{"pod", "f.pod", FACT_FACET},
-	{"container", "f.container", FACT_FACET},
-	{"container_id", "f.container_id", FACT_FACET},
-	{"node", "f.node", FACT_FACET},
-	{"day", "strftime('%Y-%m-%d',s.hour*3600,'unixepoch')", FACT_HOUR},
-	{"hour", "strftime('%Y-%m-%dT%H:00:00Z',s.hour*3600,'unixepoch')", FACT_HOUR},
-	{"pid", "c.pid", FACT_CALL},
-	{"session_id", "c.session_id", FACT_CALL},
-	{"trace_id", "c.trace_id", FACT_CALL},
-	{"operation_id", "c.operation_id", FACT_CALL},
-	{"response_id", "c.response_id", FACT_CALL},
-	{"request_id", "c.request_id", FACT_CALL},
-};
-
-static const struct query_fact tag_fact = {
-	"tag", "(SELECT json_extract(value,'$[0]') FROM json_each(c.tags) WHERE key=?)", FACT_TAG};
-
-bool query_key_parse(struct slice name, struct query_key *out)
-{
-	struct query_key key = {0};
-
-	if (slice_starts(name, SLICE("tag:"))) {
-		struct slice tag = {name.ptr + 4, name.len - 4};
-
-		key.fact = &tag_fact;
-		if (tag.len == 0 || !slice_copy(key.tag, sizeof(key.tag), tag))
-			return false;
-	}
-	for (size_t i = 0; i < ARRAY_LEN(facts); i++) {
-		if (slice_eq(name, slice_of(facts[i].name)))
-			key.fact = &facts[i];
-	}
-	if (!key.fact)
-		return false;
-	*out = key;
-	return true;
-}
-
-const char *query_key_name(const struct query_key *key, char *dst, size_t size)
-{
-	snprintf(dst, size, "%s%s%s", key->fact->name, *key->tag ? ":" : "", key->tag);
-	return dst;
-}
-
-void query_key_list(char *dst, size_t size)
-{
-	size_t len = 0;
-
-	*dst = '\0';
-	for (size_t i = 0; i < ARRAY_LEN(facts) && len < size; i++)
-		len += (size_t)snprintf(dst + len, size - len, "%s%s", i ? " " : "", facts[i].name);
-}
-
-int query_filter_where(struct query_filter *filter, const char *condition)
-{
-	const char *equals = strchr(condition, '=');
-	struct query_key key;
-
-	if (!equals ||
-	    !query_key_parse((struct slice){condition, (size_t)(equals - condition)}, &key))
-		return -EINVAL;
-	if (filter->where_count == QUERY_WHERE_MAX || strlen(equals + 1) >= QUERY_VALUE_MAX)
-		return -E2BIG;
-	filter->where[filter->where_count].key = key;
-	snprintf(filter->where[filter->where_count].value, QUERY_VALUE_MAX, "%s", equals + 1);
-	filter->where_count++;
-	return 0;
-}
-
-/* ---- time -------------------------------------------------------------------------------- */
-
-static bool parse_date(const char *text, int64_t *us)
-{
-	static const char *const forms[] = {"%Y-%m-%d", "%Y-%m-%dT%H:%MZ", "%Y-%m-%dT%H:%M:%SZ"};
-
-	for (size_t i = 0; i < ARRAY_LEN(forms); i++) {
-		struct tm tm = {.tm_mday = 1};
-		const char *end = strptime(text, forms[i], &tm);
-
-		if (end && *end == '\0') {
-			*us = (int64_t)timegm(&tm) * 1000000;
-			return true;
-		}
-	}
-	return false;
-}
-
-bool query_time_parse(const char *text, int64_t now_us, int64_t *us)
-{
-	static const struct {
-		char unit;
-		int64_t seconds;
-	} units[] = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}, {'w', 604800}};
-	int64_t number = 0, parsed;
-	const char *p = text;
-
-	if (parse_date(text, &parsed)) {
-		*us = parsed;
-		return true;
-	}
-	for (; isdigit((unsigned char)*p); p++) {
-		if (number > 100000000000) /* Unix seconds of the year 5138 */
-			return false;
-		number = number * 10 + (*p - '0');
-	}
-	if (p == text)
-		return false;
-	if (*p == '\0') {
-		*us = number * 1000000;
-		return true;
-	}
-	for (size_t i = 0; i < ARRAY_LEN(units) && p[1] == '\0'; i++) {
-		if (*p == units[i].unit && number <= now_us / 1000000 / units[i].seconds) {
-			*us = now_us - number * units[i].seconds * 1000000;
-			return true;
-		}
-	}
-	return false;
-}
 
 /* ---- opening ----------------------------------------------------------------------------- */
 
@@ -224,25 +69,12 @@ static int first_read(struct query *q, int64_t *version, int64_t *application)
 	return rc == SQLITE_ROW ? SQLITE_OK : rc;
 }
 
-/* "file:" URI of a path: every byte that means something in a URI is escaped. */
-static void put_uri(struct text *uri, const char *path, const char *parameters)
-{
-	text_puts(uri, "file:");
-	for (const char *p = path; *p; p++) {
-		if (isalnum((unsigned char)*p) || strchr("/._-", *p))
-			text_append(uri, p, 1);
-		else
-			text_printf(uri, "%%%02X", (unsigned char)*p);
-	}
-	text_puts(uri, parameters);
-}
-
 static int open_uri(struct query *q, const char *parameters)
 {
 	struct text uri = TEXT_INIT(4 * PATH_MAX);
 	int rc = SQLITE_NOMEM;
 
-	put_uri(&uri, q->path, parameters);
+	storage_uri(&uri, q->path, parameters);
 	if (text_cstr(&uri))
 		rc = sqlite3_open_v2(uri.ptr, &q->db,
 				     SQLITE_OPEN_READONLY | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX,
@@ -313,6 +145,7 @@ static int open_checked(struct query *q, const char *dir, char *err, size_t err_
 			 rc == SQLITE_OK ? "it is not a Tolltap ledger" : sqlite3_errmsg(q->db));
 		return (rc & 0xff) == SQLITE_BUSY ? -EBUSY : -EBADMSG;
 	}
+	q->version = version;
 	return schema_functions(q->db);
 }
 
@@ -431,12 +264,12 @@ static int prepare(struct query *q, struct sql *sql, sqlite3_stmt **out)
 
 /* ---- events ------------------------------------------------------------------------------ */
 
-static void put_events(struct sql *sql, const struct query_filter *filter, int64_t after_seq,
-		       int64_t limit)
+static void put_events(struct sql *sql, const struct query_filter *filter, int64_t version,
+		       int64_t after_seq, int64_t limit)
 {
 	text_puts(&sql->text, "SELECT c.seq,c.revision,c.event_id");
-	schema_list_sql(&sql->text, SCHEMA_FACETS, ",f.");
-	schema_list_sql(&sql->text, SCHEMA_CALLS, ",c.");
+	schema_list_sql(&sql->text, SCHEMA_FACETS, ",f.", version);
+	schema_list_sql(&sql->text, SCHEMA_CALLS, ",c.", version);
 	text_puts(&sql->text, " FROM calls c JOIN facets f ON f.id=c.facet"
 			      " JOIN (SELECT seq,started_at_us/3600000000 AS hour FROM calls) s"
 			      " ON s.seq=c.seq WHERE c.seq>?");
@@ -475,7 +308,7 @@ int query_events(struct query *q, const struct query_filter *filter, int64_t aft
 
 	if (limit > 0)
 		text_puts(&sql.text, "SELECT * FROM (");
-	put_events(&sql, filter, after_seq, limit);
+	put_events(&sql, filter, q->version, after_seq, limit);
 	if (limit > 0)
 		text_puts(&sql.text, ") ORDER BY 1");
 	r = prepare(q, &sql, &stmt);
@@ -490,12 +323,55 @@ int query_events(struct query *q, const struct query_filter *filter, int64_t aft
 	return r;
 }
 
+/* ---- losses ------------------------------------------------------------------------------ */
+
+/* A ledger that no agent of this version has opened yet has no such table. */
+#define LOSSES_SINCE_VERSION 2
+
+int query_losses(struct query *q, int64_t since_us, int64_t until_us, struct query_losses *out)
+{
+	struct sql sql = {.text = TEXT_INIT(SQL_MAX)};
+	struct query_losses found = {0};
+	sqlite3_stmt *stmt = NULL;
+	const char *reason;
+	int r, rc;
+
+	*out = found;
+	if (q->version < LOSSES_SINCE_VERSION)
+		return 0;
+	text_puts(&sql.text,
+		  "SELECT ifnull(sum(times),0),sum(calls),sum(rows),sum(unmetered_seconds),"
+		  "max(at_us),reason FROM losses WHERE at_us>=? AND since_us<?");
+	value_number(&sql, since_us);
+	value_number(&sql, until_us ? until_us : INT64_MAX);
+	r = prepare(q, &sql, &stmt);
+	text_free(&sql.text);
+	if (r)
+		return r;
+	rc = sqlite3_step(stmt);
+	if (rc == SQLITE_ROW) {
+		found.occasions = sqlite3_column_int64(stmt, 0);
+		found.calls = sqlite3_column_int64(stmt, 1);
+		found.rows = sqlite3_column_int64(stmt, 2);
+		found.unmetered_seconds = sqlite3_column_int64(stmt, 3);
+		found.last_at_us = sqlite3_column_int64(stmt, 4);
+		reason = (const char *)sqlite3_column_text(stmt, 5); /* of the row of max() */
+		slice_copy(found.last_reason, sizeof(found.last_reason), slice_of(reason));
+	} else {
+		r = fail(q, rc);
+	}
+	sqlite3_finalize(stmt);
+	if (r == 0)
+		*out = found;
+	return r;
+}
+
 /* ---- spend ------------------------------------------------------------------------------- */
 
 bool spend_is_at_least(const struct spend *spend)
 {
-	return spend->calls_by_basis[BASIS_PARTIAL] || spend->calls_by_basis[BASIS_UNPRICED] ||
-	       spend->calls_by_basis[BASIS_ESTIMATED];
+	return spend->calls_lost || spend->calls_by_basis[BASIS_PARTIAL] ||
+	       spend->calls_by_basis[BASIS_UNPRICED] || spend->calls_by_basis[BASIS_ESTIMATED];
 }
 
 static int64_t add_saturating(int64_t a, int64_t b)
@@ -516,6 +392,7 @@ void spend_add(struct spend *total, const struct spend *part)
 		total->calls_by_basis[i] += part->calls_by_basis[i];
 		total->cost_by_basis[i] += part->cost_by_basis[i];
 	}
+	total->calls_lost |= part->calls_lost;
 	total->cost += part->cost;
 	total->subscription_list += part->subscription_list;
 }
@@ -724,6 +601,44 @@ static int by_cost(const void *a, const void *b)
 	return 0;
 }
 
+/* The time a group stands for: its hour or day, where it has one, within the filter's. */
+static void group_time(const struct query_key *keys, size_t key_count, const struct spend *row,
+		       int64_t *since_us, int64_t *until_us)
+{
+	for (size_t i = 0; i < key_count; i++) {
+		bool hour = !strcmp(keys[i].fact->name, "hour");
+		int64_t from;
+
+		if (keys[i].fact->place != FACT_HOUR || !row->group[i] ||
+		    !query_time_parse(row->group[i], 0, &from))
+			continue;
+		if (from > *since_us)
+			*since_us = from;
+		from += hour ? SCHEMA_US_PER_HOUR : 24 * SCHEMA_US_PER_HOUR;
+		if (from < *until_us)
+			*until_us = from;
+	}
+}
+
+/* A lost call may have been any group's. */
+static int mark_losses(struct query *q, const struct query_filter *filter,
+		       const struct query_key *keys, size_t key_count, struct spend_rows *rows)
+{
+	struct query_losses lost;
+	int r = query_losses(q, filter->since_us, filter->until_us, &lost);
+
+	for (size_t i = 0; r == 0 && lost.occasions && i < rows->count; i++) {
+		int64_t since_us = filter->since_us, until_us = filter_until(filter);
+		struct query_losses own = lost;
+
+		group_time(keys, key_count, &rows->row[i], &since_us, &until_us);
+		if (since_us != filter->since_us || until_us != filter_until(filter))
+			r = query_losses(q, since_us, until_us, &own);
+		rows->row[i].calls_lost = own.occasions > 0;
+	}
+	return r;
+}
+
 int query_spend(struct query *q, const struct query_filter *filter, const struct query_key *keys,
 		size_t key_count, struct spend **rows, size_t *row_count)
 {
@@ -743,6 +658,8 @@ int query_spend(struct query *q, const struct query_filter *filter, const struct
 		r = fail(q, rc);
 	sqlite3_finalize(stmt);
 	text_free(&sql.text);
+	if (r == 0)
+		r = mark_losses(q, filter, keys, key_count, &found);
 	if (r) {
 		query_spend_free(found.row, found.count);
 		return r;

@@ -70,6 +70,21 @@ int query_events(struct query *q, const struct query_filter *filter, int64_t aft
 		 int64_t limit, int (*each)(void *user, const struct event *event),
 		 void *user) TT_MUST_CHECK;
 
+/*
+ * What was lost in a time (exporter/losses.h), as far as the ledger knows. Sums over such a time
+ * are lower bounds.
+ */
+struct query_losses {
+	int64_t occasions; /* 0 = none; an hour's of one kind are told as one time span */
+	int64_t calls, rows, unmetered_seconds;
+	int64_t last_at_us;
+	char last_reason[32];
+};
+
+/* since_us and until_us as in a filter. Returns 0 or -errno (query_error). */
+int query_losses(struct query *q, int64_t since_us, int64_t until_us,
+		 struct query_losses *out) TT_MUST_CHECK;
+
 struct spend {
 	const char *group[QUERY_KEYS_MAX]; /* NULL = not known */
 	int64_t calls;
@@ -79,6 +94,7 @@ struct spend {
 	pusd_sum cost; /* the sum of the events' cost_pusd */
 	pusd_sum cost_by_basis[BASES];
 	pusd_sum subscription_list; /* list price of subscription calls; in no other sum */
+	bool calls_lost;	    /* in its time calls were lost that may have been its own */
 };
 
 /* Some calls cost more than is known: the sum is a lower bound. */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "exporter/schema.h"
 
+#include "agent/base/counters.h"
+
 #include <cjson/cJSON.h>
 #include <errno.h>
 #include <sqlite3.h>
@@ -130,7 +132,23 @@ static const struct schema_column call_columns[] = {
 	NUMBER("cost_pusd", COL_I64, cost.cost_pusd, NULL_NEGATIVE),
 	{"usage_raw", COL_RAW, NULL_NEVER, AT(usage.raw_json), SIZE(usage.raw_json), NULL},
 	{"tags", COL_TAGS, NULL_NEVER, AT(tags), 0, NULL},
+	/* As ALTER TABLE does it, what came later stands behind. */
+	{"usage_conflict", COL_BOOL, NULL_ZERO, AT(usage_conflict), 0, NULL},
 };
+
+static const struct {
+	const char *column;
+	int64_t since; /* the version that brought it */
+} later_columns[] = {{"usage_conflict", 3}};
+
+static int64_t column_since(const struct schema_column *c)
+{
+	for (size_t i = 0; i < ARRAY_LEN(later_columns); i++) {
+		if (strcmp(c->name, later_columns[i].column) == 0)
+			return later_columns[i].since;
+	}
+	return 0;
+}
 
 _Static_assert(TOKEN_KINDS == 10 && TOOL_UNITS == 8, "a new kind needs its columns here");
 
@@ -204,12 +222,12 @@ void schema_rollup_list_sql(struct text *sql, const char *prefix, bool of_calls)
 	}
 }
 
-void schema_rollup_sql(struct text *sql)
+void schema_rollup_sql(struct text *sql, const char *condition)
 {
 	text_puts(sql, "INSERT INTO rollup SELECT ");
 	schema_rollup_list_sql(sql, "", true);
-	text_puts(sql, " FROM calls WHERE seq=?1 ON CONFLICT(hour,facet) DO UPDATE SET "
-		       "calls=calls+1");
+	text_printf(sql, " FROM calls WHERE %s ON CONFLICT(hour,facet) DO UPDATE SET calls=calls+1",
+		    condition);
 	for (size_t i = 0; i < ARRAY_LEN(call_columns); i++) {
 		const char *name = call_columns[i].name;
 
@@ -238,6 +256,48 @@ static void put_rollup_table(struct text *sql)
 	text_puts(sql, ",PRIMARY KEY(hour,facet)) WITHOUT ROWID;");
 }
 
+static const char losses_table[] =
+	"CREATE TABLE losses(id INTEGER PRIMARY KEY AUTOINCREMENT,since_us INTEGER NOT NULL,"
+	"at_us INTEGER NOT NULL,reason TEXT NOT NULL,calls INTEGER NOT NULL,"
+	"rows INTEGER NOT NULL,unmetered_seconds INTEGER NOT NULL,times INTEGER NOT NULL);";
+
+/* USAGE_KEY_BYTES each: object, part and usage (exporter/usage_keys.h). */
+static const char usage_keys_table[] =
+	"CREATE TABLE usage_keys(id INTEGER PRIMARY KEY AUTOINCREMENT,object BLOB NOT NULL,"
+	"part BLOB NOT NULL,usage BLOB NOT NULL,made INTEGER NOT NULL,seq INTEGER NOT NULL,"
+	"first_seen_us INTEGER NOT NULL,UNIQUE(object,part,usage));";
+
+static void put_events_view(struct text *sql)
+{
+	text_puts(sql, "CREATE VIEW events AS SELECT c.seq,hex(c.event_id) AS event_id,c.revision");
+	schema_list_sql(sql, SCHEMA_FACETS, ",f.", SCHEMA_VERSION);
+	schema_list_sql(sql, SCHEMA_CALLS, ",c.", SCHEMA_VERSION);
+	text_puts(sql, " FROM calls c JOIN facets f ON f.id=c.facet;");
+}
+
+static void put_new_columns(struct text *sql, int64_t version)
+{
+	for (size_t i = 0; i < ARRAY_LEN(call_columns); i++) {
+		const struct schema_column *c = &call_columns[i];
+
+		if (column_since(c) > version)
+			text_printf(sql, "ALTER TABLE calls ADD COLUMN %s %s;", c->name,
+				    is_text(c) ? "TEXT" : "INTEGER");
+	}
+}
+
+void schema_migrate_sql(struct text *sql, int64_t version)
+{
+	if (version < 2)
+		text_puts(sql, losses_table);
+	if (version < 3)
+		text_puts(sql, usage_keys_table);
+	put_new_columns(sql, version);
+	text_puts(sql, "DROP VIEW events;");
+	put_events_view(sql);
+	text_printf(sql, "PRAGMA user_version=%d;", SCHEMA_VERSION);
+}
+
 void schema_create_sql(struct text *sql)
 {
 	text_puts(sql, "CREATE TABLE meta(key TEXT PRIMARY KEY,value) WITHOUT ROWID;"
@@ -249,6 +309,8 @@ void schema_create_sql(struct text *sql)
 	put_definitions(sql, SCHEMA_CALLS);
 	text_puts(sql, ");CREATE INDEX calls_started ON calls(started_at_us);");
 	put_rollup_table(sql);
+	text_puts(sql, losses_table);
+	text_puts(sql, usage_keys_table);
 	text_puts(
 		sql,
 		"CREATE TABLE outbox(id INTEGER PRIMARY KEY AUTOINCREMENT,"
@@ -262,20 +324,22 @@ void schema_create_sql(struct text *sql)
 		"CREATE TABLE journal(id INTEGER PRIMARY KEY AUTOINCREMENT,at_us INTEGER NOT NULL,"
 		"seq INTEGER NOT NULL,revision INTEGER NOT NULL,reason TEXT NOT NULL,"
 		"facet_before INTEGER,list_cost_pusd_before INTEGER,cost_pusd_before INTEGER,"
-		"facet_after INTEGER,list_cost_pusd_after INTEGER,cost_pusd_after INTEGER);"
-		"CREATE VIEW events AS SELECT c.seq,hex(c.event_id) AS event_id,c.revision");
-	schema_list_sql(sql, SCHEMA_FACETS, ",f.");
-	schema_list_sql(sql, SCHEMA_CALLS, ",c.");
-	text_printf(sql,
-		    " FROM calls c JOIN facets f ON f.id=c.facet;"
-		    "PRAGMA application_id=%d;PRAGMA user_version=%d;",
-		    SCHEMA_APPLICATION_ID, SCHEMA_VERSION);
+		"facet_after INTEGER,list_cost_pusd_after INTEGER,cost_pusd_after INTEGER);");
+	put_events_view(sql);
+	text_printf(sql, "PRAGMA application_id=%d;PRAGMA user_version=%d;", SCHEMA_APPLICATION_ID,
+		    SCHEMA_VERSION);
 }
 
-void schema_list_sql(struct text *sql, enum schema_table table, const char *prefix)
+void schema_list_sql(struct text *sql, enum schema_table table, const char *prefix, int64_t version)
 {
-	for (size_t i = 0; i < schema_column_count[table]; i++)
-		text_printf(sql, "%s%s", prefix, schema_columns[table][i].name);
+	for (size_t i = 0; i < schema_column_count[table]; i++) {
+		const struct schema_column *c = &schema_columns[table][i];
+
+		if (column_since(c) <= version)
+			text_printf(sql, "%s%s", prefix, c->name);
+		else
+			text_puts(sql, ",NULL");
+	}
 }
 
 void schema_insert_sql(struct text *sql, enum schema_table table)
@@ -284,7 +348,7 @@ void schema_insert_sql(struct text *sql, enum schema_table table)
 
 	text_printf(sql, "INSERT INTO %s(%s", table_names[table],
 		    facets ? "key" : "event_id,facet");
-	schema_list_sql(sql, table, ",");
+	schema_list_sql(sql, table, ",", SCHEMA_VERSION);
 	text_puts(sql, facets ? ") VALUES(?" : ") VALUES(?,?");
 	for (size_t i = 0; i < schema_column_count[table]; i++)
 		text_puts(sql, ",?");
@@ -340,6 +404,8 @@ static bool raw_usage_valid(struct slice raw)
 	cJSON *json = cJSON_ParseWithLength(raw.ptr, raw.len);
 	bool valid = cJSON_IsObject(json) && holds_no_text(json);
 
+	if (!json && raw.len) /* what agent/usage/raw.h writes is JSON: memory is short */
+		counter_add(COUNTER_DECODE_MEMORY, 1);
 	cJSON_Delete(json);
 	return valid;
 }
@@ -408,7 +474,33 @@ void schema_pack(struct text *out, enum schema_table table, const struct call *c
 
 /* ---- packed columns to SQLite ------------------------------------------------------------ */
 
-/* The caller packed these bytes itself (schema_pack), so lengths are trusted. */
+/* A column's value on its way back. */
+struct cell {
+	bool null;
+	int64_t value;
+	struct slice text;
+};
+
+/* The next packed column. The caller packed these bytes itself, so lengths are trusted. */
+static struct cell unpack(const char **p)
+{
+	struct cell cell = {.null = true, .text = SLICE("")};
+	uint8_t kind = (uint8_t) * (*p)++;
+	uint32_t len;
+
+	if (kind == PACKED_INT) {
+		memcpy(&cell.value, *p, sizeof(cell.value));
+		*p += sizeof(cell.value);
+		cell.null = false;
+	} else if (kind == PACKED_TEXT) {
+		memcpy(&len, *p, sizeof(len));
+		cell.text = (struct slice){*p + sizeof(len), len};
+		*p += sizeof(len) + len;
+		cell.null = false;
+	}
+	return cell;
+}
+
 size_t schema_bind(struct sqlite3_stmt *stmt, int first, enum schema_table table,
 		   struct slice packed)
 {
@@ -416,27 +508,20 @@ size_t schema_bind(struct sqlite3_stmt *stmt, int first, enum schema_table table
 
 	for (size_t i = 0; i < schema_column_count[table]; i++) {
 		int parameter = first + (int)i;
-		uint8_t kind = (uint8_t)*p++;
-		int64_t value;
-		uint32_t len;
+		struct cell cell = unpack(&p);
 
-		if (kind == PACKED_INT) {
-			memcpy(&value, p, sizeof(value));
-			p += sizeof(value);
-			sqlite3_bind_int64(stmt, parameter, value);
-		} else if (kind == PACKED_TEXT) {
-			memcpy(&len, p, sizeof(len));
-			p += sizeof(len);
-			sqlite3_bind_text(stmt, parameter, p, (int)len, SQLITE_STATIC);
-			p += len;
-		} else {
+		if (cell.null)
 			sqlite3_bind_null(stmt, parameter);
-		}
+		else if (is_text(&schema_columns[table][i]))
+			sqlite3_bind_text(stmt, parameter, cell.text.ptr, (int)cell.text.len,
+					  SQLITE_STATIC);
+		else
+			sqlite3_bind_int64(stmt, parameter, cell.value);
 	}
 	return (size_t)(p - packed.ptr);
 }
 
-/* ---- SQLite to call ---------------------------------------------------------------------- */
+/* ---- back to a call ---------------------------------------------------------------------- */
 
 static enum tag_source tag_source_of(const char *name)
 {
@@ -463,10 +548,10 @@ static void load_tags(struct slice text, struct tags *tags)
 	cJSON_Delete(json);
 }
 
-static uint32_t enum_of(const struct schema_column *c, const char *name)
+static uint32_t enum_of(const struct schema_column *c, struct slice name)
 {
 	for (uint32_t i = 0; i < c->size; i++) {
-		if (!strcmp(c->names[i], name))
+		if (slice_eq(slice_of(c->names[i]), name))
 			return i;
 	}
 	return 0;
@@ -478,19 +563,15 @@ static int64_t null_value(const struct schema_column *c)
 	return c->null == NULL_NEGATIVE ? -1 : 0;
 }
 
-static void load_column(const struct schema_column *c, struct sqlite3_stmt *stmt, int column,
-			struct call *call)
+static void load_column(const struct schema_column *c, struct cell cell, struct call *call)
 {
 	char *at = (char *)call + c->offset;
-	bool null = sqlite3_column_type(stmt, column) == SQLITE_NULL;
-	int64_t value = null ? null_value(c) : sqlite3_column_int64(stmt, column);
-	const char *text = is_text(c) ? (const char *)sqlite3_column_text(stmt, column) : NULL;
-	struct slice s = slice_of(text ? text : "");
+	int64_t value = cell.null ? null_value(c) : cell.value;
 
 	switch (c->type) {
 	case COL_TEXT:
 	case COL_RAW:
-		slice_copy(at, c->size, s);
+		slice_copy(at, c->size, cell.text);
 		break;
 	case COL_INT:
 		*(int *)at = (int)value;
@@ -505,26 +586,45 @@ static void load_column(const struct schema_column *c, struct sqlite3_stmt *stmt
 		*(bool *)at = value;
 		break;
 	case COL_ENUM:
-		*(uint32_t *)at = enum_of(c, s.ptr);
+		*(uint32_t *)at = enum_of(c, cell.text);
 		break;
 	case COL_TOKEN:
 		*(int64_t *)at = value;
-		call->usage.known = !null;
+		call->usage.known = !cell.null;
 		break;
 	case COL_UID:
 		call->workload.uid = (uint32_t)value;
-		call->workload.uid_known = !null;
+		call->workload.uid_known = !cell.null;
 		break;
 	case COL_TAGS:
-		load_tags(s, &call->tags);
+		load_tags(cell.text, &call->tags);
 		break;
 	}
+}
+
+static struct cell column_of(struct sqlite3_stmt *stmt, int column, const struct schema_column *c)
+{
+	struct cell cell = {.null = sqlite3_column_type(stmt, column) == SQLITE_NULL};
+	const char *text = is_text(c) ? (const char *)sqlite3_column_text(stmt, column) : NULL;
+
+	cell.text = slice_of(text ? text : "");
+	cell.value = cell.null ? 0 : sqlite3_column_int64(stmt, column);
+	return cell;
 }
 
 void schema_load(struct sqlite3_stmt *stmt, int first, enum schema_table table, struct call *call)
 {
 	for (size_t i = 0; i < schema_column_count[table]; i++)
-		load_column(&schema_columns[table][i], stmt, first + (int)i, call);
+		load_column(&schema_columns[table][i],
+			    column_of(stmt, first + (int)i, &schema_columns[table][i]), call);
+}
+
+void schema_unpack(struct slice packed, enum schema_table table, struct call *call)
+{
+	const char *p = packed.ptr;
+
+	for (size_t i = 0; i < schema_column_count[table]; i++)
+		load_column(&schema_columns[table][i], unpack(&p), call);
 }
 
 /* ---- SQL functions ----------------------------------------------------------------------- */

@@ -2,7 +2,7 @@
 /*
  * The ledger's tables as data: one row per column says where in struct call it lives, so that
  * creating, writing and reading back are loops over the same table. To add a column, add a row here
- * and a migration step in ledger.c.
+ * and a migration step in schema_migrate_sql.
  *
  * `facets` holds what calls repeat (who, where, which model, which price), once per distinct
  * combination; `calls` holds what is one call's own and points to its facet. Every column is an
@@ -14,7 +14,7 @@
 #include "agent/usage/call.h"
 #include "exporter/text.h"
 
-#define SCHEMA_VERSION	      1		 /* PRAGMA user_version */
+#define SCHEMA_VERSION	      3		 /* PRAGMA user_version */
 #define SCHEMA_APPLICATION_ID 0x544f4c4c /* "TOLL" */
 #define SCHEMA_US_PER_HOUR    3600000000LL
 
@@ -29,17 +29,25 @@ extern const size_t schema_column_count[SCHEMA_TABLES];
 
 /* The whole schema as SQL, version and application id included. */
 void schema_create_sql(struct text *sql);
+/* What brings a ledger of an older version to this one. */
+void schema_migrate_sql(struct text *sql, int64_t version);
 /* INSERT of one facet (parameter 1 = key) or call (1 = event_id, 2 = facet), columns behind. */
 void schema_insert_sql(struct text *sql, enum schema_table table);
-/* "p.a,p.b,..." of a table's columns in order, for SELECT. */
-void schema_list_sql(struct text *sql, enum schema_table table, const char *prefix);
-/* Adds call seq = ?1 to its hour's roll-up row. */
-void schema_rollup_sql(struct text *sql);
+/*
+ * "p.a,p.b,..." of a table's columns in order, for SELECT from a ledger of that version: NULL in
+ * place of what it has not.
+ */
+void schema_list_sql(struct text *sql, enum schema_table table, const char *prefix,
+		     int64_t version);
+/* Adds the calls that match the condition to the roll-up rows of their hours. */
+void schema_rollup_sql(struct text *sql, const char *condition);
 /* The calls table seen as roll-up rows: the columns of `rollup` in order. */
 void schema_rollup_list_sql(struct text *sql, const char *prefix, bool of_calls);
 
 /* One table's columns of a call, encoded for the queue; equal bytes = equal columns. */
 void schema_pack(struct text *out, enum schema_table table, const struct call *call);
+/* The packed columns of a table back into a call. */
+void schema_unpack(struct slice packed, enum schema_table table, struct call *call);
 /* Binds packed columns from parameter `first` on. Returns the bytes used. */
 size_t schema_bind(struct sqlite3_stmt *stmt, int first, enum schema_table table,
 		   struct slice packed);

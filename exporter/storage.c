@@ -3,6 +3,7 @@
 
 #include "exporter/ledger.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -13,18 +14,69 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+const char *storage_advice(int err)
+{
+	static const struct {
+		int err;
+		const char *advice;
+	} rows[] = {
+		{EACCES, "run as root, or choose another --storage.path"},
+		{EPERM, "run as root, and look for an immutable flag (lsattr)"},
+		{EROFS, "mount it writable, or choose another --storage.path"},
+		{ENOSPC, "free space on its disk"},
+		{EDQUOT, "raise the quota on its disk"},
+		{EIO, "look for errors of its disk in the kernel log"},
+		{EBADMSG, "restore it from a backup, or move it away to begin a new one"},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		if (rows[i].err == err)
+			return rows[i].advice;
+	}
+	return "choose another --storage.path";
+}
+
 static int fail(int code, char *err, size_t err_size, const char *what, const char *path)
 {
-	snprintf(err, err_size, "cannot %s %s: %s; choose another --storage.path or run as root",
-		 what, path, strerror(-code));
+	snprintf(err, err_size, "cannot %s %s: %s; %s", what, path, strerror(-code),
+		 storage_advice(-code));
 	return code;
+}
+
+static const char *entered; /* NULL: none */
+
+void storage_entered(const char *dir)
+{
+	entered = dir;
+}
+
+static bool is_entered(const char *dir)
+{
+	return entered && strcmp(dir, entered) == 0;
+}
+
+const char *storage_dir(const char *dir)
+{
+	return is_entered(dir) ? "." : dir;
 }
 
 bool storage_path(char *path, size_t size, const char *dir, const char *name)
 {
-	int n = snprintf(path, size, "%s/%s", dir, name);
+	int n = snprintf(path, size, "%s/%s", storage_dir(dir), name);
 
 	return n >= 0 && (size_t)n < size;
+}
+
+void storage_uri(struct text *uri, const char *path, const char *parameters)
+{
+	text_puts(uri, "file:");
+	for (const char *p = path; *p; p++) {
+		if (isalnum((unsigned char)*p) || strchr("/._-", *p))
+			text_append(uri, p, 1);
+		else
+			text_printf(uri, "%%%02X", (unsigned char)*p);
+	}
+	text_puts(uri, parameters);
 }
 
 void storage_share(int fd)
@@ -66,6 +118,8 @@ int storage_make_dir(const char *dir, char *err, size_t err_size)
 	char path[PATH_MAX];
 	int r;
 
+	if (is_entered(dir))
+		return 0;
 	if (*dir == '\0' || strlen(dir) >= sizeof(path))
 		return fail(-ENAMETOOLONG, err, err_size, "use directory", dir);
 	strncpy(path, dir, sizeof(path) - 1);
@@ -101,7 +155,29 @@ int storage_open_file(const char *dir, const char *name, char *err, size_t err_s
 	return TAKE_FD(fd);
 }
 
-int ledger_lock_dir(const char *dir, char *err, size_t err_size)
+/* The pid a lock file names, or 0. */
+static long long owner_of(int fd)
+{
+	char text[24] = "";
+	ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
+
+	return n > 0 ? strtoll(text, NULL, 10) : 0;
+}
+
+static int refuse_second(int fd, const char *dir, char *err, size_t err_size)
+{
+	long long pid = owner_of(fd);
+	char named[40] = "";
+
+	if (pid > 0)
+		snprintf(named, sizeof(named), " (pid %lld)", pid);
+	snprintf(err, err_size,
+		 "another agent%s records in %s; stop it, or choose another --storage.path", named,
+		 dir);
+	return -EBUSY;
+}
+
+int ledger_lock_dir(const char *dir, int64_t owner_pid, char *err, size_t err_size)
 {
 	_cleanup_(closep) int fd = -1;
 	int r = storage_make_dir(dir, err, err_size);
@@ -111,13 +187,13 @@ int ledger_lock_dir(const char *dir, char *err, size_t err_size)
 	fd = storage_open_file(dir, LEDGER_LOCK_FILE, err, err_size);
 	if (fd < 0)
 		return TAKE_FD(fd);
-	if (flock(fd, LOCK_EX | LOCK_NB) == 0)
-		return TAKE_FD(fd);
-	if (errno != EWOULDBLOCK)
-		return fail(-errno, err, err_size, "lock", dir);
-	snprintf(err, err_size,
-		 "another agent records in %s; stop it, or choose another --storage.path", dir);
-	return -EBUSY;
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+		return errno == EWOULDBLOCK ? refuse_second(fd, dir, err, err_size)
+					    : fail(-errno, err, err_size, "lock", dir);
+	/* Only told to a second agent: a full disk must not matter here. */
+	if (ftruncate(fd, 0) < 0 || dprintf(fd, "%lld\n", (long long)owner_pid) < 0)
+		errno = 0;
+	return TAKE_FD(fd);
 }
 
 /* ---- the fingerprint key ----------------------------------------------------------------- */

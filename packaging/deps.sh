@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # The Debian packages this tree needs, what each is for, and their installation.
 #
-#   deps.sh SET...            installs what is missing of these sets (build, demo, check) with apt
+#   deps.sh SET...            installs what is missing of these sets (build, demo, check, kernels, arm64) with apt
 #   deps.sh --missing SET...  prints the missing packages on one line, installs nothing
+#   deps.sh --libraries SET...  prints the packages that programs include or link, not the tools
 #
 # Quiet when nothing is missing. A row is: set, need (must or may), package, test, reason. A test is
 # cmd:NAME (a program), pc:NAME (pkg-config), file:PATH or py:NAME (a module of /usr/bin/python3), so
@@ -28,8 +29,11 @@ build must libmicrohttpd-dev pc:libmicrohttpd the metrics endpoint
 build must libyaml-dev pc:yaml-0.1 the configuration file
 build must libbrotli-dev pc:libbrotlidec br encoding
 build must libzstd-dev pc:libzstd zstd encoding
+build must libnghttp2-dev pc:libnghttp2 HTTP/2 header compression
 build must libcapstone-dev pc:capstone finds return instructions
 build must nettle-dev pc:nettle hashes
+build must libcap-dev pc:libcap drops capabilities
+build must libseccomp-dev pc:libseccomp system call filters
 build must uthash-dev file:/usr/include/uthash.h hash tables
 demo must python3 cmd:python3 the local provider
 demo must openssl cmd:openssl its certificate
@@ -40,6 +44,8 @@ demo may python3-requests py:requests a client
 demo may python3-aiohttp py:aiohttp a client
 check must libcmocka-dev pc:cmocka unit tests
 check must libssl-dev pc:libssl test programs that speak TLS
+check may libclang-rt-14-dev file:/usr/lib/llvm-14/lib/clang/14.0.6/lib/linux libFuzzer and its sanitizers
+check may node-llhttp file:/usr/share/llhttp/llhttp.c the oracle of the HTTP/1 fuzz target
 check must clang-format cmd:clang-format the style check
 check may mmdebstrap cmd:mmdebstrap a system to install into
 check may systemd-container cmd:systemd-nspawn boots it
@@ -48,11 +54,17 @@ check may libio-socket-ssl-perl file:/usr/share/perl5/IO/Socket/SSL.pm a client 
 check may php-cli cmd:php a client of the host tests
 check may php-curl file:/etc/php/8.2/mods-available/curl.ini a client of the host tests
 check may wget cmd:wget a client that cannot be read
+arm64 must gcc-aarch64-linux-gnu cmd:aarch64-linux-gnu-gcc compiles for arm64
+kernels must qemu-system-x86 cmd:qemu-system-x86_64 runs other kernels
+kernels must busybox-static cmd:busybox their user land
+kernels must cpio cmd:cpio packs it
+kernels may qemu-system-arm cmd:qemu-system-aarch64 runs arm64
 check may python3-brotli py:brotli a provider that answers in br
+check may python3-h2 py:h2 HTTP/2 for httpx
 '
 
 usage() {
-	echo "usage: deps.sh [--missing] build|demo|check ..." >&2
+	echo "usage: deps.sh [--missing|--libraries] build|demo|check|kernels|arm64 ..." >&2
 	exit 2
 }
 
@@ -74,16 +86,29 @@ missing() {
 	done
 }
 
+libraries() {
+	echo "$table" | while read -r set _ package test _; do
+		for wanted in "$@"; do
+			case $set:$test in "$wanted":pc:* | "$wanted":file:*) echo "$package" ;; esac
+		done
+	done
+}
+
 names() { # of missing rows on stdin, one line
 	cut -d' ' -f2 | tr '\n' ' ' | sed 's/ $//'
 }
 
-only_names=
+only_names= only_libraries=
 [ "${1-}" = --missing ] && only_names=1 && shift
+[ "${1-}" = --libraries ] && only_libraries=1 && shift
 [ $# -gt 0 ] || usage
 for set in "$@"; do
-	case $set in build | demo | check) ;; *) usage ;; esac
+	case $set in build | demo | check | kernels | arm64) ;; *) usage ;; esac
 done
+if [ -n "$only_libraries" ]; then
+	libraries "$@"
+	exit 0
+fi
 
 rows=$(missing "$@")
 [ -n "$rows" ] || exit 0

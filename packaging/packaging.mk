@@ -12,7 +12,7 @@ DEMO_FILES := $(filter-out %/write_recording.py,$(wildcard packaging/demo/*.py))
 ALL_CFLAGS += -DTOLLTAP_SHARE_DIR='"$(SHARE)"'
 
 # Goals that install what they need themselves, or need nothing.
-SELF_SUFFICIENT := deps demo demo-deps check run help clean uninstall lint bench check-kernels
+SELF_SUFFICIENT := deps demo demo-deps check check-all run help clean uninstall lint bench check-kernels
 ifneq ($(filter-out $(SELF_SUFFICIENT),$(or $(MAKECMDGOALS),all)),)
 MISSING := $(shell packaging/deps.sh --missing build)
 ifneq ($(MISSING),)
@@ -23,7 +23,7 @@ endif
 .PHONY: deps demo-deps demo run install uninstall
 
 deps: ## install what building, demo and check need, with apt
-	$(Q)packaging/deps.sh build demo check
+	$(Q)packaging/deps.sh build demo check kernels arm64
 
 demo-deps:
 	$(Q)packaging/deps.sh build demo
@@ -53,4 +53,4 @@ uninstall: ## remove what install put there; the ledger stays
 	$(Q)rm -f $(DESTDIR)$(BINDIR)/tolltap $(DESTDIR)$(UNITDIR)/tolltap.service \
 	  $(DESTDIR)$(SYSUSERS)/tolltap.conf
 	$(Q)rm -rf $(DESTDIR)$(SHARE)
-	@echo "removed; the ledger in /var/lib/tolltap and the group tolltap stay"
+	@echo "removed; the ledger in /var/lib/tolltap and the users tolltap, tolltap-broker and tolltap-courier stay"

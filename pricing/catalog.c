@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Loads the catalogue and prices.d into one immutable table. */
+#include "agent/base/input.h"
 #include "pricing/table.h"
 
 #include <cjson/cJSON.h>
@@ -8,6 +9,7 @@
 #include <nettle/sha2.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define CATALOG_SCHEMA	 "tolltap-prices/1"
 #define OVERRIDES_SCHEMA "tolltap-overrides/1"
@@ -31,10 +33,13 @@ static int file_error(struct reader *r, int error)
 
 int price_slurp(struct reader *r, char **out, size_t *len)
 {
-	_cleanup_(fclosep) FILE *f = fopen(r->file, "re");
+	int fd = input_open(r->file);
+	_cleanup_(fclosep) FILE *f = fd < 0 ? NULL : fdopen(fd, "r");
 	_cleanup_(freep) char *text = NULL;
 	struct stat st;
 
+	if (fd < 0)
+		return file_error(r, -fd);
 	if (!f || fstat(fileno(f), &st) != 0)
 		return file_error(r, errno);
 	if (!S_ISREG(st.st_mode))
@@ -146,13 +151,9 @@ static int read_tier_names(struct reader *r, const cJSON *json, struct provider_
 
 static int read_provider(struct reader *r, const cJSON *json, struct provider_facts *out)
 {
-	static const char *const keys[] = {"provider",
-					   "dated_suffixes",
-					   "cost_on_wire",
-					   "standard_tiers",
-					   "tier_names",
-					   "fees",
-					   NULL};
+	static const char *const keys[] = {
+		"provider",	  "dated_suffixes", "cost_on_wire", "request_names",
+		"standard_tiers", "tier_names",	    "fees",	    NULL};
 	const cJSON *fees = cJSON_GetObjectItemCaseSensitive(json, "fees");
 	int rc = price_read_keys(r, json, keys);
 
@@ -171,6 +172,7 @@ static int read_provider(struct reader *r, const cJSON *json, struct provider_fa
 	if (rc == 0 && fees)
 		rc = price_read_prices(r, fees, &out->fees);
 	out->cost_on_wire = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "cost_on_wire"));
+	out->request_names = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "request_names"));
 	return rc;
 }
 
@@ -366,37 +368,70 @@ static int load_file(struct catalog *c, const char *file, bool overrides, struct
 	return rc;
 }
 
-static int is_json(const struct dirent *entry)
+static bool is_json(const char *name)
 {
-	return entry->d_name[0] != '.' && slice_ends(slice_of(entry->d_name), SLICE(".json"));
+	return name[0] != '.' && slice_ends(slice_of(name), SLICE(".json"));
 }
 
-/* strcmp, not alphasort: the order must not depend on the locale. */
-static int by_name(const struct dirent **a, const struct dirent **b)
+/* strcmp, not strcoll: the order must not depend on the locale. */
+static int by_name(const void *a, const void *b)
 {
-	return strcmp((*a)->d_name, (*b)->d_name);
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+struct price_files {
+	char *name[PRICE_FILES_MAX];
+	size_t count;
+};
+
+static void price_files_release(struct price_files *files)
+{
+	while (files->count)
+		free(files->name[--files->count]);
+}
+
+/* The price files of a directory, in order. Returns 0 or an error as price_error has it. */
+static int list_dir(struct reader *r, struct price_files *out)
+{
+	int fd = input_open(r->file), rc = 0;
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	const struct dirent *entry;
+
+	if (!dir) {
+		rc = file_error(r, fd < 0 ? -fd : errno);
+		if (fd >= 0)
+			close(fd);
+		return rc;
+	}
+	while (rc == 0 && (entry = readdir(dir)) != NULL) {
+		if (!is_json(entry->d_name))
+			continue;
+		if (out->count == PRICE_FILES_MAX)
+			rc = price_error(r, "holds more than %d price files", PRICE_FILES_MAX);
+		else if (!(out->name[out->count] = strdup(entry->d_name)))
+			rc = -ENOMEM;
+		else
+			out->count++;
+	}
+	closedir(dir);
+	qsort(out->name, out->count, sizeof(out->name[0]), by_name);
+	return rc;
 }
 
 static int load_dir(struct catalog *c, const char *dir, struct sha256_ctx *sha, char *err,
 		    size_t err_size)
 {
 	struct reader r = {.file = dir, .err = err, .err_size = err_size};
-	struct dirent **entries = NULL;
-	int n = scandir(dir, &entries, is_json, by_name), rc = 0;
+	struct price_files files = {.count = 0};
+	int rc = list_dir(&r, &files);
 
-	if (n < 0)
-		return file_error(&r, errno);
-	if (n > PRICE_FILES_MAX)
-		rc = price_error(&r, "holds more than %d price files", PRICE_FILES_MAX);
-	for (int i = 0; i < n; i++) {
+	for (size_t i = 0; rc == 0 && i < files.count; i++) {
 		char path[4096];
 
-		snprintf(path, sizeof(path), "%s/%s", dir, entries[i]->d_name);
-		if (rc == 0)
-			rc = load_file(c, path, true, sha, err, err_size);
-		free(entries[i]);
+		snprintf(path, sizeof(path), "%s/%s", dir, files.name[i]);
+		rc = load_file(c, path, true, sha, err, err_size);
 	}
-	free(entries);
+	price_files_release(&files);
 	return rc;
 }
 

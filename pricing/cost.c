@@ -274,7 +274,7 @@ static enum unpriced_reason rate_select(const struct period *period,
 	if (!tier && !tier_is_standard(facts, name))
 		return UNPRICED_UNIT_MISSING;
 	rate->base = &sheet->base;
-	rate->context = context_of(sheet, usage_input_total(&call->usage));
+	rate->context = call->summed ? NULL : context_of(sheet, usage_input_total(&call->usage));
 	rate->fees = &period->sheet.base;
 	rate->provider_fees = facts ? &facts->fees : NULL;
 	rate->tokens = tier ? tier->factor : FACTOR_ONE;
@@ -404,7 +404,9 @@ static enum basis priced_basis(const struct call *call, bool from_wire)
 	if (from_wire)
 		return BASIS_PROVIDER_REPORTED;
 	if (call->basis == BASIS_UNPRICED)
-		return call->outcome == OUTCOME_ABORTED ? BASIS_PARTIAL : BASIS_REPORTED_USAGE;
+		return call->outcome == OUTCOME_ABORTED || call->outcome == OUTCOME_UNKNOWN
+			       ? BASIS_PARTIAL
+			       : BASIS_REPORTED_USAGE;
 	return call->basis == BASIS_PROVIDER_REPORTED ? BASIS_REPORTED_USAGE : call->basis;
 }
 
@@ -427,6 +429,15 @@ static void settle_basis(struct call *call, bool from_wire, enum unpriced_reason
 		call->basis = BASIS_UNPRICED;
 }
 
+/* A sum of requests, of which one at least may have been long enough for a dearer tier. */
+static bool context_unknown(const struct catalog *c, const struct call *call)
+{
+	const struct model *model = call->summed ? catalog_find_call(c, call) : NULL;
+	const struct period *period = model ? period_at(model, call->started_at_us) : NULL;
+
+	return period && context_of(&period->sheet, usage_input_total(&call->usage));
+}
+
 void price_call(const struct catalog *c, struct call *call)
 {
 	struct cost *cost = &call->cost;
@@ -440,6 +451,8 @@ void price_call(const struct catalog *c, struct call *call)
 	}
 	reason = price_usage(c, call, cost);
 	settle_basis(call, wire_cost_rules(c, call), reason);
+	if (call->basis == BASIS_REPORTED_USAGE && context_unknown(c, call))
+		call->basis = BASIS_PARTIAL;
 	if (call->billing_mode == BILLING_SUBSCRIPTION || !call->billable)
 		cost->cost_pusd = 0;
 }

@@ -272,7 +272,8 @@ static bool litellm_key(const char *key, enum price_kind *kind, int64_t *above, 
 	}
 	mark = strstr(base, "_above_");
 	if (mark && cut_suffix(base, "k_tokens")) {
-		*above = strtoll(mark + 7, NULL, 10) * 1000;
+		if (!decimal_parse(slice_of(mark + 7), 3, above) || *above == 0)
+			return false;
 		*mark = '\0';
 	}
 	for (int i = 0; i < PRICE_KINDS; i++) {
@@ -362,6 +363,10 @@ static void genai_terms(const cJSON *prices, struct terms *t)
 {
 	const cJSON *item;
 
+	if (!cJSON_IsObject(prices)) { /* the elements of a list have no names */
+		t->left_out++;
+		return;
+	}
 	cJSON_ArrayForEach(item, prices)
 	{
 		int kind = 0;
@@ -493,6 +498,11 @@ int catalog_import(const char *form, const char *path, FILE *out, size_t *left_o
 	rc = read_json(&r, &root);
 	if (rc)
 		return rc;
+	if (litellm ? !cJSON_IsObject(root) : !cJSON_IsArray(root)) {
+		cJSON_Delete(root);
+		return price_error(&r, "%s is expected here, as %s publishes it",
+				   litellm ? "an object" : "a list", form);
+	}
 	print_head(out);
 	*left_out = litellm ? import_litellm(root, out) : import_genai(root, out);
 	fputs("\n]}\n", out);

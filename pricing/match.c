@@ -56,7 +56,12 @@ int catalog_add_name(struct reader *r, struct catalog *c, enum name_rule rule, c
 				   name, c->models[old->model].id);
 	}
 	entry->model = model;
+	entry->in_table = true;
 	HASH_ADD_STR(c->names, key, entry);
+	if (!entry->in_table) {
+		free(entry);
+		return price_error(r, "out of memory");
+	}
 	return 0;
 }
 
@@ -129,15 +134,21 @@ const struct model *catalog_find(const struct catalog *c, const char *provider, 
 }
 
 /*
- * A gateway serves many vendors under one host and tells them by a prefix; it bills as they do. On
+ * Where the request's name is billed it tells what the answer's leaves out: region and version. A
+ * gateway serves many vendors under one host and tells them by a prefix; it bills as they do. On
  * any other host such a name is its own (OpenRouter's, Hugging Face's) or unknown.
  */
 const struct model *catalog_find_call(const struct catalog *c, const struct call *call)
 {
-	const struct model *model = catalog_find(c, call->provider, call->model);
+	const struct provider_facts *facts = catalog_provider(c, call->provider);
+	const struct model *model = NULL;
 	const char *slash = strchr(call->model, '/');
 	char provider[32];
 
+	if (facts && facts->request_names)
+		model = catalog_find(c, call->provider, call->model_requested);
+	if (!model)
+		model = catalog_find(c, call->provider, call->model);
 	if (model || call->role != ROLE_GATEWAY || !slash)
 		return model;
 	slice_copy(provider, sizeof(provider),

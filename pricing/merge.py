@@ -24,12 +24,19 @@ BOUND = Decimal("0.01")  # relative difference that counts as rounding
 # One row per provider; adding one is adding a row.
 PROVIDERS = [
     ("anthropic", "anthropic", ["anthropic"], ["anthropic/"], ["-YYYYMMDD", "@YYYYMMDD"]),
+    ("aws.bedrock", "aws", ["bedrock", "bedrock_converse", "bedrock_mantle"],
+     ["bedrock/", "bedrock_mantle/"], ["-v1:0"]),
     ("azure.ai.openai", "azure", ["azure", "azure_ai"], ["azure/", "azure_ai/"],
      ["-YYYY-MM-DD", "-YYYYMMDD"]),
     ("cerebras", "cerebras", ["cerebras"], ["cerebras/"], []),
+    ("cohere", "cohere", ["cohere", "cohere_chat"], ["cohere/"], []),
     ("deepseek", "deepseek", ["deepseek"], ["deepseek/"], ["-YYYYMMDD", "-MMDD"]),
     ("fireworks_ai", "fireworks", ["fireworks_ai", "fireworks_ai-embedding-models"],
      ["fireworks_ai/"], []),
+    ("gcp.gemini", "google", ["gemini"], ["gemini/"], []),
+    ("gcp.vertex_ai", "google", ["vertex_ai-language-models", "vertex_ai-anthropic_models",
+                                 "vertex_ai-embedding-models"], ["vertex_ai/"],
+     ["-YYYYMMDD", "@YYYYMMDD"]),
     ("groq", "groq", ["groq"], ["groq/"], []),
     ("minimax", "minimax", ["minimax"], ["minimax/"], []),
     ("mistral_ai", "mistral", ["mistral"], ["mistral/"], ["-YYMM"]),
@@ -393,8 +400,8 @@ def litellm_rows(data, provider, names, prefixes):
         name = key
         for prefix in prefixes:
             name = name.removeprefix(prefix)
-        if provider == "openai" and "/" in name:
-            continue  # image size and quality variants of one model name
+        if provider in ("openai", "aws.bedrock") and "/" in name:
+            continue  # image sizes of one name; prices of one region or commitment
         yield name, row
 
 
@@ -411,6 +418,8 @@ def join_litellm(models, source, decisions, report):
                 report.count("LiteLLM rows without a price, or with 0 only")
                 continue
             model = owner.get(name.lower()) or snapshot_owner(owner, name, base)
+            if not model and provider == "aws.bedrock":  # its first version, named in full
+                model = owner.get(name.lower().removesuffix("-v1:0"))
             if model is None:
                 model = litellm_model(provider, name, row, stamp)
                 models[provider, model.id] = owner[name.lower()] = model

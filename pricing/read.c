@@ -18,11 +18,13 @@ int price_error(struct reader *r, const char *fmt, ...)
 	if (r->err_size == 0 || r->err[0])
 		return -EINVAL;
 	n = snprintf(r->err, r->err_size, "%s: %s%s", r->file, r->place, r->place[0] ? ": " : "");
-	if (n < 0 || (size_t)n >= r->err_size)
-		return -EINVAL;
-	va_start(args, fmt);
-	vsnprintf(r->err + n, r->err_size - (size_t)n, fmt, args);
-	va_end(args);
+	if (n >= 0 && (size_t)n < r->err_size) {
+		va_start(args, fmt);
+		vsnprintf(r->err + n, r->err_size - (size_t)n, fmt, args);
+		va_end(args);
+	}
+	/* Names of the file stand in it, and it goes to a terminal. */
+	slice_copy(r->err, r->err_size, slice_of(r->err));
 	return -EINVAL;
 }
 

@@ -6,6 +6,9 @@
 #ifndef TT_PRICING_TABLE_H
 #define TT_PRICING_TABLE_H
 
+/* An allocation failure inside uthash leaves the element out; it never exits. */
+#define HASH_NONFATAL_OOM	   1
+#define uthash_nonfatal_oom(entry) ((entry)->in_table = false)
 /* The default hash of uthash falls through its cases, which clang warns of. */
 #define HASH_FUNCTION(key, len, hash) HASH_FNV(key, len, hash)
 #include <uthash.h>
@@ -99,7 +102,8 @@ struct model {
 /* What holds for all models of a provider. */
 struct provider_facts {
 	char provider[32];
-	bool cost_on_wire; /* its reported cost is what it bills */
+	bool cost_on_wire;  /* its reported cost is what it bills */
+	bool request_names; /* it bills the model that the request names, not the answer's */
 	struct price_set fees;
 	char suffixes[PRICE_SUFFIXES_MAX][16]; /* "-YYYY-MM-DD", ... */
 	uint32_t suffix_count;
@@ -117,6 +121,7 @@ enum name_rule { NAME_PLAIN = 'n', NAME_DATED = 'd', NAME_FINE_TUNED = 'f' };
 struct name_entry {
 	char key[NAME_KEY_MAX];
 	uint32_t model;
+	bool in_table;
 	UT_hash_handle hh;
 };
 

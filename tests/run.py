@@ -5,18 +5,28 @@
 usage: tests/run.py [--build DIR] [--asan-build DIR] [STAGE...]      (all stages by default)
 
 A stage is a row below: its name, what it runs, what it needs. Programs report either as cmocka does
-or with lines `ok NAME`, `FAIL NAME: why`, `skip NAME: why`. A program that exits non-zero without a
-failed test counts as one failure; every skip is named again at the end.
+or with lines `ok NAME`, `FAIL NAME: why`, `skip NAME: why`; a line `= text` is shown as it is. A
+program that exits non-zero without a failed test counts as one failure; every skip is named again at
+the end.
 """
 import argparse
+import contextlib
 import glob
 import os
 import re
+import signal
 import subprocess
 import sys
+import threading
 import time
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+PROGRAM_MOST_S = 1500  # the longest one, every kernel in an emulator, takes a third of it
+
+SANITIZERS = {"ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0",
+              "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1"}
 
 
 def built(build, pattern):
@@ -42,15 +52,30 @@ def stage_replay(args):
         yield command, {}
 
 
+def stage_faults(args):
+    for command in built(args.build, "tests/faults/test_*.c"):
+        yield command, {}
+
+
 def stage_asan(args):
-    env = {"ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0", "UBSAN_OPTIONS": "print_stacktrace=1"}
-    for pattern in ("tests/unit/**/test_*.c", "tests/replay/**/test_*.c"):
+    for pattern in ("tests/unit/**/test_*.c", "tests/replay/**/test_*.c", "tests/faults/test_*.c"):
         for command in built(args.asan_build, pattern):
-            yield command, env
+            yield command, SANITIZERS
 
 
 def stage_fuzz(args):
-    yield ["make", "-s", "BUILD=" + args.build, "check-fuzz"], {}
+    """Every corpus under ASan and UBSan, then FUZZ_S seconds of each target where clang built it.
+
+    One seed, so that a check repeats itself as far as time allows: new ground is the long run's.
+    """
+    targets = [os.path.basename(source)[5:-2]
+               for source in sorted(glob.glob(os.path.join(TOP, "tests/fuzz/fuzz_*.c")))]
+    for name in targets:
+        yield [os.path.join(TOP, args.asan_build, "tests/fuzz/replay_" + name),
+               "tests/fuzz/corpus/" + name], SANITIZERS
+    yield [os.path.join(TOP, "tests/fuzz/run.py"), "--bin", args.build + "-fuzz/tests/fuzz",
+           "--work", args.build + "-fuzz/fuzz", "--seconds", os.environ.get("FUZZ_S", "8"),
+           "--seed", "1", *targets], {}
 
 
 def stage_scripts(directory):
@@ -61,13 +86,17 @@ def stage_scripts(directory):
 
 
 def stage_kernels(args):
-    yield ["tests/kernel/vm.sh", "check", os.path.join(TOP, args.build), "5.10"], {}
+    """The oldest kernel, the newest and arm64 by default; KERNELS names others."""
+    yield ["/usr/bin/python3", os.path.join(TOP, "tests/kernel/vm.py"), "--build", args.build,
+           "--arm64-build", args.build + "-arm64",
+           *os.environ.get("KERNELS", "5.10 sid arm64").split()], {}
 
 
 STAGES = {
     "lint": stage_lint,
     "unit": stage_unit,
     "replay": stage_replay,
+    "faults": stage_faults,
     "fuzz": stage_fuzz,
     "asan": stage_asan,
     "kernel": stage_scripts("tests/kernel"),
@@ -97,6 +126,14 @@ class Tally:
             self.named[what].append(name)
 
 
+def end_with(child):
+    """What a program left behind would hold its output open for ever."""
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        child.wait(PROGRAM_MOST_S)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
+
+
 def run_program(stage, command, env, tally, verbose):
     name = "%s %s" % (stage, os.path.relpath(command[0], TOP) if os.path.isabs(command[0])
                       else " ".join(command[:2]))
@@ -108,15 +145,16 @@ def run_program(stage, command, env, tally, verbose):
     try:
         child = subprocess.Popen(command, cwd=TOP, env=dict(os.environ, **env), text=True,
                                  errors="replace", stdout=subprocess.PIPE,
-                                 stderr=subprocess.STDOUT)
+                                 stderr=subprocess.STDOUT, process_group=0)
     except OSError as e:
         print("  FAIL %s: %s" % (name, e))
         tally.add("failed", name)
         return
+    threading.Thread(target=end_with, args=(child,), daemon=True).start()
     summary = set()
     for line in child.stdout:
         output.append(line)
-        if verbose:
+        if verbose or line.startswith("= "):
             sys.stdout.write(line)
         for pattern, what in LINES:
             m = pattern.match(line)

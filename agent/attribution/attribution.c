@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/attribution/attribution.h"
 
-#include "agent/attribution/cgroup_ids.h"
+#include "agent/attribution/container_names.h"
 #include "agent/base/procfs.h"
 
 #include <errno.h>
@@ -40,8 +40,8 @@ struct user_name {
 
 struct attribution {
 	struct broker *broker;
-	struct cgroup_ids *cgroups;
-	uint64_t tick_ns; /* length of a clock tick of /proc */
+	struct container_names *names; /* NULL: none are ever known */
+	uint64_t tick_ns;	       /* length of a clock tick of /proc */
 	uint64_t now_ns;
 	uint64_t uses;
 	struct known *bucket[BUCKETS];
@@ -55,17 +55,11 @@ int attribution_new(struct attribution **out, struct broker *broker)
 {
 	struct attribution *a = calloc(1, sizeof(*a));
 	long ticks = sysconf(_SC_CLK_TCK);
-	int err;
 
 	if (!a)
 		return -ENOMEM;
 	a->broker = broker;
 	a->tick_ns = NSEC_PER_SEC / (uint64_t)(ticks > 0 ? ticks : 100);
-	err = broker ? cgroup_ids_new(&a->cgroups) : 0;
-	if (err) {
-		free(a);
-		return err;
-	}
 	*out = a;
 	return 0;
 }
@@ -90,8 +84,13 @@ void attribution_free(struct attribution *a)
 		while (a->bucket[i])
 			known_remove(a, a->bucket[i]);
 	}
-	cgroup_ids_free(a->cgroups);
+	container_names_free(a->names);
 	free(a);
+}
+
+int attribution_use_courier(struct attribution *a, struct courier_client *client)
+{
+	return container_names_new(&a->names, client);
 }
 
 /* ---- the table ------------------------------------------------------------------------------ */
@@ -178,6 +177,12 @@ static void set_cgroup(struct workload *w, struct slice path)
 	slice_copy(w->cgroup, sizeof(w->cgroup), path);
 	cgroup_container_id(path, w->container_id, sizeof(w->container_id));
 	cgroup_unit(path, w->unit, sizeof(w->unit));
+}
+
+static void want_name(struct attribution *a, const struct workload *w)
+{
+	if (a->names && w->container_id[0])
+		container_names_want(a->names, w->container_id);
 }
 
 /* Adds the tags of an environment to what is kept, and keeps nothing else of it. */
@@ -279,6 +284,7 @@ static bool read_facts(struct attribution *a, struct known *known)
 	known->tags = fresh.tags;
 	known->tag_count = fresh.tag_count;
 	known->complete = true;
+	want_name(a, &known->workload);
 	return true;
 }
 
@@ -305,6 +311,11 @@ void attribution_program(struct attribution *a, uint32_t tgid, struct slice exe)
 	program->pid = exe.len ? tgid : 0;
 	program->told_ns = a->now_ns;
 	slice_copy(program->exe, sizeof(program->exe), exe);
+	/* What was read may be of the program before, even if both have one name. */
+	for (struct known *k = a->bucket[tgid % BUCKETS]; k; k = k->next) {
+		if (exe.len && k->workload.pid == tgid)
+			k->complete = false;
+	}
 }
 
 /* /proc was too late for its exe. */
@@ -322,7 +333,7 @@ void attribution_open(struct attribution *a, const struct conn_open *open)
 {
 	struct known *known = known_get(a, open->conn.tgid, open->conn.start_boot_ns / a->tick_ns);
 	struct slice comm = slice_of(open->comm);
-	const char *path = NULL;
+	char path[CALL_PATH_MAX] = "";
 	struct workload *w;
 
 	if (!known)
@@ -331,16 +342,20 @@ void attribution_open(struct attribution *a, const struct conn_open *open)
 	w->start_boot_ns = open->conn.start_boot_ns;
 	/* Another name than /proc gave: the process became another program since. */
 	if (a->broker && (!known->complete || !slice_eq(slice_of(w->comm), comm)) &&
-	    !read_facts(a, known) && known->exit_ns == 0)
-		known->exit_ns = open->now_ns;
+	    !read_facts(a, known)) {
+		known->exit_ns = known->exit_ns ? known->exit_ns : open->now_ns;
+		w->exe[0] = '\0'; /* of the program before; it may have moved since, too */
+		set_cgroup(w, SLICE(""));
+	}
 	set_exe(a, w);
 	set_uid(a, w, open->uid);
 	slice_copy(w->comm, sizeof(w->comm), comm);
 	add_environment(known, open->env);
-	if (w->cgroup[0] == '\0' && a->cgroups)
-		path = cgroup_ids_path(a->cgroups, open->cgroup_id, open->now_ns);
-	if (path)
+	if (open->cgroup)
+		cgroup_join(open->cgroup, path, sizeof(path));
+	if (path[0]) /* the root says nothing: it may be in a group of v1 */
 		set_cgroup(w, slice_of(path));
+	want_name(a, w);
 }
 
 void attribution_exit(struct attribution *a, uint32_t tgid, uint64_t now_ns)
@@ -395,4 +410,21 @@ void attribution_fill(struct attribution *a, const struct conn_id *conn, struct 
 
 		tags_set(&call->tags, slice_of(tag->key), slice_of(tag->value), tag->source);
 	}
+}
+
+bool attribution_name(const struct attribution *a, struct call *call)
+{
+	struct workload *w = &call->workload;
+	bool awaited;
+
+	if (!a->names || w->container_id[0] == '\0')
+		return true;
+	slice_copy(w->container, sizeof(w->container),
+		   slice_of(container_names_get(a->names, w->container_id, &awaited)));
+	return !awaited;
+}
+
+const char *attribution_forbidden_socket(const struct attribution *a)
+{
+	return a->names ? container_names_forbidden(a->names) : "";
 }

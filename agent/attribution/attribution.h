@@ -9,6 +9,7 @@
 #define TT_ATTRIBUTION_H
 
 #include "agent/capture/chunk.h"
+#include "agent/courier/client.h"
 #include "agent/privsep/broker.h"
 #include "agent/usage/call.h"
 
@@ -23,6 +24,12 @@ int attribution_new(struct attribution **out, struct broker *broker) TT_MUST_CHE
 void attribution_free(struct attribution *a);
 
 /*
+ * From now on names of containers are asked of the courier, at first sight of their processes. The
+ * client stays the caller's and must live longer. Returns 0 or -ENOMEM.
+ */
+int attribution_use_courier(struct attribution *a, struct courier_client *client) TT_MUST_CHECK;
+
+/*
  * Reads a living process' facts ahead of its first call (discovery_ops.process_started), so that
  * one that is gone by then is attributed all the same. Again after exec: they are read anew.
  */
@@ -34,15 +41,24 @@ void attribution_prefetch(struct attribution *a, uint32_t tgid);
  */
 void attribution_program(struct attribution *a, uint32_t tgid, struct slice exe);
 
-/* Probe facts: uid, comm, cgroup id, environment (allow-listed at once, the rest not kept). */
+/* Probe facts: uid, comm, cgroup, environment (allow-listed at once, the rest not kept). */
 void attribution_open(struct attribution *a, const struct conn_open *open);
 void attribution_exit(struct attribution *a, uint32_t tgid, uint64_t now_ns);
 void attribution_tick(struct attribution *a, uint64_t now_ns);
 
-/* Fills call->workload and merges the environment's tags. */
+/* Fills call->workload and merges the environment's tags. The container's name may come later. */
 void attribution_fill(struct attribution *a, const struct conn_id *conn, struct call *call);
+/* Fills in the name of the call's container. False: it is not known yet, the answer is awaited. */
+bool attribution_name(const struct attribution *a, struct call *call);
+/* The container engine's socket that the courier may not open, or "". */
+const char *attribution_forbidden_socket(const struct attribution *a);
 
 /* Pure parts, tested by table. */
+/*
+ * The path of names from the innermost outward, as in conn_open; "" when there are none. What does
+ * not fit is left out at its front: ids of containers and units stand at its end.
+ */
+void cgroup_join(const char (*names)[CONN_CGROUP_NAME], char *dst, size_t size);
 /* The container id in a cgroup path, or "" (docker, containerd, CRI-O, podman, kubepods forms). */
 void cgroup_container_id(struct slice cgroup, char *dst, size_t size);
 /* The systemd unit in a cgroup path ("nginx.service", "session-3.scope"), or "". */

@@ -3,8 +3,6 @@
 
 #include "agent/base/procfs.h"
 
-#include <ctype.h>
-
 #define CONTAINER_ID_LEN 64 /* hex digits, with docker, containerd, CRI-O and podman alike */
 
 /*
@@ -39,17 +37,6 @@ static bool next_component(struct slice *path, struct slice *out)
 	return true;
 }
 
-static bool is_container_id(struct slice s)
-{
-	if (s.len != CONTAINER_ID_LEN)
-		return false;
-	for (size_t i = 0; i < s.len; i++) {
-		if (!isdigit((unsigned char)s.ptr[i]) && (s.ptr[i] < 'a' || s.ptr[i] > 'f'))
-			return false;
-	}
-	return true;
-}
-
 /* The id in one component, or an empty slice. */
 static struct slice component_id(struct slice component)
 {
@@ -70,10 +57,27 @@ static struct slice component_id(struct slice component)
 			continue;
 		id = (struct slice){component.ptr + prefix.len,
 				    component.len - prefix.len - suffix.len};
-		if (is_container_id(id))
+		if (slice_is_hex(id, CONTAINER_ID_LEN))
 			return id;
 	}
 	return (struct slice){"", 0};
+}
+
+void cgroup_join(const char (*names)[CONN_CGROUP_NAME], char *dst, size_t size)
+{
+	size_t at = size - 1; /* the path grows from the end of dst to its front */
+
+	dst[at] = '\0';
+	for (size_t i = 0; i < CONN_CGROUP_LEVELS && names[i][0]; i++) {
+		size_t len = strlen(names[i]);
+
+		if (len + 1 > at)
+			break;
+		at -= len;
+		memcpy(dst + at, names[i], len);
+		dst[--at] = '/';
+	}
+	memmove(dst, dst + at, size - at);
 }
 
 void cgroup_container_id(struct slice cgroup, char *dst, size_t size)

@@ -3,6 +3,17 @@
 
 #include <unistd.h>
 
+bool slice_is_hex(struct slice s, size_t digits)
+{
+	if (s.len != digits)
+		return false;
+	for (size_t i = 0; i < digits; i++) {
+		if ((s.ptr[i] < '0' || s.ptr[i] > '9') && (s.ptr[i] < 'a' || s.ptr[i] > 'f'))
+			return false;
+	}
+	return true;
+}
+
 size_t slice_utf8_length(struct slice s)
 {
 	static const struct {

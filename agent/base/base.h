@@ -69,6 +69,9 @@ static inline struct slice slice_trim(struct slice s)
 	return s;
 }
 
+/* Exactly so many lower-case hex digits. */
+bool slice_is_hex(struct slice s, size_t digits);
+
 /* Length of the well-formed UTF-8 sequence (RFC 3629 section 4) s begins with, 0 if it has none. */
 size_t slice_utf8_length(struct slice s);
 

@@ -98,7 +98,7 @@ static bool take_number(struct slice *s, unsigned base, char after, uint64_t *ou
 bool proc_mapping_parse(struct slice line, struct proc_mapping *out)
 {
 	struct proc_mapping m = {0};
-	uint64_t offset, major, minor;
+	uint64_t major, minor;
 
 	if (!take_number(&line, 16, '-', &m.start) || !take_number(&line, 16, ' ', &m.end))
 		return false;
@@ -107,7 +107,7 @@ bool proc_mapping_parse(struct slice line, struct proc_mapping *out)
 	m.exec = line.ptr[2] == 'x';
 	line.ptr += 5;
 	line.len -= 5;
-	if (!take_number(&line, 16, ' ', &offset) || !take_number(&line, 16, ':', &major) ||
+	if (!take_number(&line, 16, ' ', &m.offset) || !take_number(&line, 16, ':', &major) ||
 	    !take_number(&line, 16, ' ', &minor) || major > UINT32_MAX || minor > UINT32_MAX ||
 	    !take_number(&line, 10, ' ', &m.inode))
 		return false;

@@ -30,7 +30,8 @@ ssize_t proc_read(int fd, void *dst, size_t size) TT_MUST_CHECK;
 /* One line of /proc/PID/maps (proc_pid_maps(5)). */
 struct proc_mapping {
 	uint64_t start, end;
-	uint64_t inode; /* 0: no file */
+	uint64_t offset; /* of its first byte in the file */
+	uint64_t inode;	 /* 0: no file */
 	uint32_t major, minor;
 	bool exec;
 	struct slice path; /* as printed: may end in " (deleted)"; empty when there is none */

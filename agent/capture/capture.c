@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/capture/capture.h"
 
-#include <bpf/libbpf.h>
 #include <errno.h>
 #include <sys/epoll.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include "agent/base/clock.h"
 #include "agent/base/counters.h"
+#include "agent/capture/ring.h"
 #include "bpf/events.h"
 
 /* ---- one record ------------------------------------------------------------------------------ */
@@ -22,21 +23,28 @@ static struct conn_id conn_id_of(const struct tt_rec_head *head)
 	};
 }
 
+_Static_assert(CONN_CGROUP_LEVELS == TT_CGROUP_LEVELS && CONN_CGROUP_NAME == TT_CGROUP_NAME,
+	       "names of cgroups are handed on as they come");
+
 static bool has_end(const char *text, size_t size)
 {
 	return memchr(text, '\0', size) != NULL;
 }
 
+static bool cgroup_valid(const struct tt_rec_open *rec)
+{
+	for (size_t i = 0; i < TT_CGROUP_LEVELS && rec->cgroup[i][0]; i++) {
+		if (!has_end(rec->cgroup[i], TT_CGROUP_NAME))
+			return false;
+	}
+	return true;
+}
+
 static bool open_valid(const struct tt_rec_open *rec, size_t size)
 {
 	return size == sizeof(*rec) && rec->env_len <= TT_ENV_MAX &&
-	       has_end(rec->comm, sizeof(rec->comm)) && has_end(rec->host, sizeof(rec->host));
-}
-
-static bool conn_valid(const struct tt_rec_conn *rec, size_t size)
-{
-	return size == sizeof(*rec) && has_end(rec->comm, sizeof(rec->comm)) &&
-	       has_end(rec->host, sizeof(rec->host));
+	       has_end(rec->comm, sizeof(rec->comm)) && has_end(rec->host, sizeof(rec->host)) &&
+	       cgroup_valid(rec);
 }
 
 static bool data_valid(const struct tt_rec_data *rec, size_t size)
@@ -63,8 +71,7 @@ static bool record_valid(const void *record, size_t size)
 	case TT_REC_DATA:
 		return data_valid(record, size);
 	case TT_REC_CLOSE:
-	case TT_REC_VERDICT:
-		return conn_valid(record, size);
+		return size == sizeof(*head);
 	default:
 		return false;
 	}
@@ -75,7 +82,7 @@ static void deliver_open(const struct capture_ops *ops, void *user, const struct
 	struct conn_open open = {
 		.conn = conn_id_of(&rec->head),
 		.now_ns = rec->head.now_ns,
-		.cgroup_id = rec->cgroup_id,
+		.cgroup = rec->cgroup,
 		.uid = rec->uid,
 		.comm = rec->comm,
 		.host = rec->host,
@@ -102,21 +109,6 @@ static void deliver_data(const struct capture_ops *ops, void *user, const struct
 	ops->chunk(user, &chunk);
 }
 
-static void deliver_verdict(const struct capture_ops *ops, void *user,
-			    const struct tt_rec_conn *rec)
-{
-	struct conn_verdict verdict = {
-		.conn = conn_id_of(&rec->head),
-		.now_ns = rec->head.now_ns,
-		.uid = rec->uid,
-		.verdict = rec->head.verdict,
-		.comm = rec->comm,
-		.host = rec->host,
-	};
-
-	ops->verdict(user, &verdict);
-}
-
 bool capture_dispatch(const struct capture_ops *ops, void *user, const void *record, size_t size)
 {
 	const struct tt_rec_head *head = record;
@@ -133,12 +125,9 @@ bool capture_dispatch(const struct capture_ops *ops, void *user, const void *rec
 	case TT_REC_DATA:
 		deliver_data(ops, user, record);
 		break;
-	case TT_REC_CLOSE:
+	default:
 		id = conn_id_of(head);
 		ops->may_end(user, &id, head->now_ns);
-		break;
-	default:
-		deliver_verdict(ops, user, record);
 		break;
 	}
 	return true;
@@ -146,23 +135,22 @@ bool capture_dispatch(const struct capture_ops *ops, void *user, const void *rec
 
 /* ---- the ring -------------------------------------------------------------------------------- */
 
+#define DRAIN_AT_ONCE 32 /* records between two looks at the clock */
+
 struct capture {
 	const struct capture_ops *ops;
 	void *user;
-	struct ring_buffer *ring;
+	struct ring ring;
 	int epoll_fd;
 	int timer_fd;
-	int delivered; /* in this drain */
 };
 
-/* The ring's data pages are mapped read-only, and a submitted record no longer changes. */
-static int on_record(void *ctx, void *data, size_t size)
+/* The data is mapped read-only, and a submitted record no longer changes. */
+static void on_record(void *user, const void *data, size_t size)
 {
-	struct capture *c = ctx;
+	struct capture *c = user;
 
 	capture_dispatch(c->ops, c->user, data, size);
-	/* A negative result ends this round after the record just taken. */
-	return ++c->delivered < CAPTURE_DRAIN_MAX ? 0 : -EAGAIN;
 }
 
 static int watch(int epoll_fd, int fd)
@@ -175,7 +163,7 @@ static int watch(int epoll_fd, int fd)
 /* Small records do not wake the reader, so it looks by itself this often. */
 #define POLL_NS (100 * NSEC_PER_MSEC)
 
-static int open_poll(struct capture *c)
+static int open_poll(struct capture *c, int ring_fd)
 {
 	struct itimerspec every = {.it_interval.tv_nsec = POLL_NS, .it_value.tv_nsec = POLL_NS};
 	int rc;
@@ -185,10 +173,11 @@ static int open_poll(struct capture *c)
 	if (c->epoll_fd < 0 || c->timer_fd < 0 || timerfd_settime(c->timer_fd, 0, &every, NULL))
 		return -errno;
 	rc = watch(c->epoll_fd, c->timer_fd);
-	return rc ? rc : watch(c->epoll_fd, ring_buffer__epoll_fd(c->ring));
+	return rc ? rc : watch(c->epoll_fd, ring_fd);
 }
 
-int capture_new(struct capture **out, int ring_fd, const struct capture_ops *ops, void *user)
+int capture_new(struct capture **out, int ring_fd, size_t ring_bytes, const struct capture_ops *ops,
+		void *user)
 {
 	struct capture *c = malloc(sizeof(*c));
 	int rc;
@@ -196,8 +185,9 @@ int capture_new(struct capture **out, int ring_fd, const struct capture_ops *ops
 	if (!c)
 		return -ENOMEM;
 	*c = (struct capture){.ops = ops, .user = user, .epoll_fd = -1, .timer_fd = -1};
-	c->ring = ring_buffer__new(ring_fd, on_record, c, NULL);
-	rc = c->ring ? open_poll(c) : -errno;
+	rc = ring_open(&c->ring, ring_fd, ring_bytes);
+	if (!rc)
+		rc = open_poll(c, ring_fd);
 	if (rc) {
 		capture_free(c);
 		return rc;
@@ -210,7 +200,7 @@ void capture_free(struct capture *c)
 {
 	if (!c)
 		return;
-	ring_buffer__free(c->ring);
+	ring_close(&c->ring);
 	closep(&c->epoll_fd);
 	closep(&c->timer_fd);
 	free(c);
@@ -221,13 +211,37 @@ int capture_fd(const struct capture *c)
 	return c->epoll_fd;
 }
 
+/* Returns how many it delivered; DRAIN_AT_ONCE when more may wait. */
+static size_t drain_some(struct capture *c)
+{
+	bool torn;
+	size_t taken = ring_consume(&c->ring, DRAIN_AT_ONCE, on_record, c, &torn);
+
+	if (torn)
+		counter_add(COUNTER_LOST_INVALID, 1);
+	return taken;
+}
+
 bool capture_drain(struct capture *c)
 {
-	uint64_t ticks;
+	uint64_t ticks, end_ns = clock_mono_ns() + CAPTURE_DRAIN_NS;
+	uint64_t end = ring_end(&c->ring);
+	size_t all = 0, taken;
 
 	if (read(c->timer_fd, &ticks, sizeof(ticks)) < 0 && errno != EAGAIN)
 		return false;
-	c->delivered = 0;
-	ring_buffer__consume(c->ring);
-	return c->delivered >= CAPTURE_DRAIN_MAX;
+	do {
+		taken = drain_some(c);
+		all += taken;
+	} while (taken == DRAIN_AT_ONCE && all < CAPTURE_DRAIN_MAX && clock_mono_ns() < end_ns);
+	return !ring_reached(&c->ring, end);
+}
+
+bool capture_drain_all(struct capture *c)
+{
+	uint64_t end = ring_end(&c->ring);
+
+	while (!ring_reached(&c->ring, end) && drain_some(c) == DRAIN_AT_ONCE)
+		;
+	return ring_reached(&c->ring, end);
 }

@@ -9,7 +9,7 @@
 
 #include "agent/capture/chunk.h"
 
-#define RECORDING_MAGIC "TOLLTAP-RECORDING-1\n"
+#define RECORDING_MAGIC "TOLLTAP-RECORDING-2\n"
 
 /* Validates one record and delivers it. False: invalid (counted), nothing delivered. */
 bool capture_dispatch(const struct capture_ops *ops, void *user, const void *record, size_t size);
@@ -17,7 +17,7 @@ bool capture_dispatch(const struct capture_ops *ops, void *user, const void *rec
 struct capture;
 
 /* Consumes the ring map behind ring_fd. Returns 0 or -errno. */
-int capture_new(struct capture **out, int ring_fd, const struct capture_ops *ops,
+int capture_new(struct capture **out, int ring_fd, size_t ring_bytes, const struct capture_ops *ops,
 		void *user) TT_MUST_CHECK;
 void capture_free(struct capture *c);
 /*
@@ -25,9 +25,17 @@ void capture_free(struct capture *c);
  * ms: small records do not wake it (bpf/emit.bpf.h), so no record waits longer than that.
  */
 int capture_fd(const struct capture *c);
-/* Delivers what is there, at most CAPTURE_DRAIN_MAX records; true when more may wait. */
+/*
+ * Delivers what is there, at most CAPTURE_DRAIN_MAX records and for about CAPTURE_DRAIN_NS: a bomb
+ * costs milliseconds a record. True when of what was there something still waits, if only for a
+ * record before it that is still being written.
+ */
 #define CAPTURE_DRAIN_MAX 4096
+#define CAPTURE_DRAIN_NS  (250 * NSEC_PER_MSEC)
 bool capture_drain(struct capture *c);
+/* All that the ring holds now, and little of what comes meanwhile. False when it must be asked
+ * again. */
+bool capture_drain_all(struct capture *c);
 
 /*
  * Reads a recording: tells its clock, then delivers every record. Returns 0 or -errno with one line

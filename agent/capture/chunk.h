@@ -30,25 +30,20 @@ struct chunk {
 	bool gap_before;   /* bytes before offset may be missing, even where it looks in order */
 };
 
+#define CONN_CGROUP_LEVELS 10
+#define CONN_CGROUP_NAME   192
+
 /* Facts taken in the probe when a connection became candidate or watched. */
 struct conn_open {
 	struct conn_id conn;
 	uint64_t now_ns;
-	uint64_t cgroup_id;
+	/* Names of its cgroup v2 path from the innermost outward, up to an empty one; may be NULL.
+	 */
+	const char (*cgroup)[CONN_CGROUP_NAME];
 	uint32_t uid;
 	const char *comm; /* of the thread group leader */
 	const char *host; /* server name or Host that decided, or "" */
 	struct slice env; /* first 4 KiB of the environment; wiped after the call */
-};
-
-/* A connection the kernel decided not to read. */
-struct conn_verdict {
-	struct conn_id conn;
-	uint64_t now_ns;
-	uint32_t uid;
-	uint32_t verdict; /* enum tt_verdict */
-	const char *comm;
-	const char *host;
 };
 
 /* Where capture delivers. All calls come on the agent's loop thread, in ring order. */
@@ -58,7 +53,6 @@ struct capture_ops {
 	void (*opened)(void *user, const struct conn_open *open);
 	void (*chunk)(void *user, const struct chunk *chunk);
 	void (*may_end)(void *user, const struct conn_id *conn, uint64_t now_ns);
-	void (*verdict)(void *user, const struct conn_verdict *verdict);
 };
 
 #endif

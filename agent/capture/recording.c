@@ -123,13 +123,15 @@ static void fill_head(struct tt_rec_head *head, const struct conn_id *conn, uint
 
 void recording_open(struct recording *r, const struct conn_open *open, bool candidate)
 {
-	struct tt_rec_open rec = {.cgroup_id = open->cgroup_id, .uid = open->uid};
+	struct tt_rec_open rec = {.uid = open->uid};
 
 	fill_head(&rec.head, &open->conn, TT_REC_OPEN, candidate ? TT_CANDIDATE : TT_WATCHED,
 		  open->now_ns);
 	rec.head.size = sizeof(rec);
 	slice_copy(rec.comm, sizeof(rec.comm), slice_of(open->comm));
 	slice_copy(rec.host, sizeof(rec.host), slice_of(open->host));
+	for (size_t i = 0; open->cgroup && i < TT_CGROUP_LEVELS && open->cgroup[i][0]; i++)
+		slice_copy(rec.cgroup[i], TT_CGROUP_NAME, slice_of(open->cgroup[i]));
 	rec.env_len = open->env.len < TT_ENV_MAX ? open->env.len : TT_ENV_MAX;
 	if (rec.env_len)
 		memcpy(rec.env, open->env.ptr, rec.env_len);
@@ -176,10 +178,9 @@ void recording_chunk(struct recording *r, const struct chunk *chunk)
 
 void recording_may_end(struct recording *r, const struct conn_id *conn, uint64_t now_ns)
 {
-	struct tt_rec_conn rec = {.uid = 0};
+	struct tt_rec_head rec = {.size = sizeof(rec)};
 
-	fill_head(&rec.head, conn, TT_REC_CLOSE, TT_WATCHED, now_ns);
-	rec.head.size = sizeof(rec);
+	fill_head(&rec, conn, TT_REC_CLOSE, TT_WATCHED, now_ns);
 	recording_record(r, &rec, sizeof(rec));
 }
 

@@ -4,21 +4,28 @@
  * it. The facts of the running agent come from its status file; where none runs and we are root,
  * the same calibration and scan an agent would do are done here and undone.
  */
+#include "agent/base/clock.h"
+#include "agent/cli/family.h"
 #include "agent/cli/flags.h"
 #include "agent/cli/running.h"
+#include "agent/privsep/capabilities.h"
 #include "agent/status.h"
 #include "agent/discovery/discovery.h"
+#include "agent/privsep/local.h"
 #include "agent/providers/provider.h"
 #include "exporter/query.h"
+#include "exporter/salvage.h"
 #include "pricing/catalog.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdarg.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
 #define FINDINGS_MAX 64
+#define MISSING_MAX  32
 #define TEXT_MAX     1024
 
 enum state { STATE_OK, STATE_NOTE, STATE_BAD };
@@ -38,6 +45,10 @@ struct doctor {
 	int code; /* the exit code of the first bad finding */
 	struct finding findings[FINDINGS_MAX];
 	size_t finding_count;
+	struct family_member family[FAMILY_MAX]; /* of a running agent */
+	size_t family_size;
+	const struct capability *missing[MISSING_MAX];
+	size_t missing_count;
 };
 
 static void help(void)
@@ -98,85 +109,75 @@ static void check_kernel(struct doctor *d)
 		     "lockdown=integrity or none");
 }
 
-/* A capability and what is lost without it. */
-struct capability {
-	int bit;
-	const char *name;
-	enum state state; /* of its absence */
-	int until;	  /* Linux MAJOR * 100 + MINOR that no longer needs it; 0 = all do */
-	const char *cost;
-};
-
-static const struct capability capabilities[] = {
-	{39, "CAP_BPF", STATE_BAD, 0, "no probe program can be loaded: nothing is metered"},
-	{38, "CAP_PERFMON", STATE_BAD, 0, "no probe can be attached: nothing is metered"},
-	{21, "CAP_SYS_ADMIN", STATE_NOTE, 0,
-	 "needed to attach before Linux 6.6 and to open deleted or container files by map_files"},
-	{19, "CAP_SYS_PTRACE", STATE_NOTE, 0,
-	 "libraries, environment and executables of other users' processes stay unknown"},
-	{2, "CAP_DAC_READ_SEARCH", STATE_NOTE, 0,
-	 "libraries in directories closed to us (containers) are not found"},
-	{24, "CAP_SYS_RESOURCE", STATE_NOTE, 511, "the memlock limit may refuse the maps"},
-};
-
-static int kernel_version(void)
+/* What this host is known to need: calibration knows better than the version. */
+static void know_facts(const struct doctor *d, struct capability_facts *facts)
 {
-	struct utsname name;
-	int major = 0, minor = 0;
+	const cJSON *kernel = cJSON_GetObjectItemCaseSensitive(d->status, "kernel");
 
-	if (uname(&name) || sscanf(name.release, "%d.%d", &major, &minor) != 2)
-		return 0;
-	return major * 100 + minor;
+	capability_facts_read(facts);
+	if (kernel)
+		facts->multi = status_flag(kernel, "multi");
 }
 
-static bool effective_capabilities(int pid, uint64_t *out)
+/* What the processes of the running agent hold together, or this command. */
+static uint64_t look_at_privilege(struct doctor *d)
 {
-	char path[64], line[256];
-	bool found = false;
-	FILE *f;
+	uint64_t held = 0;
 
-	if (pid)
-		snprintf(path, sizeof(path), "/proc/%d/status", pid);
-	else
-		snprintf(path, sizeof(path), "/proc/self/status");
-	f = fopen(path, "re");
-	while (f && !found && fgets(line, sizeof(line), f)) {
-		if (!strncmp(line, "CapEff:", 7)) {
-			*out = strtoull(line + 7, NULL, 16);
-			found = true;
-		}
-	}
-	if (f)
-		fclose(f);
-	return found;
+	if (!d->running)
+		return sandbox_permitted_caps();
+	d->family_size = family_of((pid_t)status_number(d->status, "pid"), d->family);
+	for (size_t i = 0; i < d->family_size; i++)
+		held |= d->family[i].caps;
+	return held;
 }
 
+/* Only an agent that does not run yet can fail for lack of one: a running one has started. */
 static void check_capabilities(struct doctor *d)
 {
-	int pid = d->running ? (int)status_number(d->status, "pid") : 0;
 	const char *whose = d->running ? "the agent" : "this command";
-	uint64_t have = 0;
-	bool all = true;
+	uint64_t held = look_at_privilege(d);
+	struct capability_facts facts;
 
-	if (!effective_capabilities(pid, &have)) {
-		find(d, STATE_NOTE, 0, "privilege", "the capabilities of %s cannot be read", whose);
-		return;
-	}
-	for (size_t i = 0; i < ARRAY_LEN(capabilities); i++) {
-		const struct capability *c = &capabilities[i];
+	know_facts(d, &facts);
+	d->missing_count = capabilities_missing(held, &facts, !d->running, d->missing, MISSING_MAX);
+	for (size_t i = 0; i < d->missing_count; i++) {
+		const struct capability *row = d->missing[i];
 
-		if ((have >> c->bit & 1) || (c->until && kernel_version() >= c->until))
-			continue;
-		/* CAP_SYS_ADMIN holds what CAP_BPF and CAP_PERFMON were split from. */
-		if (c->state == STATE_BAD && (have >> 21 & 1))
-			continue;
-		all = false;
-		find(d, d->running ? STATE_NOTE : c->state, EXIT_PRIVILEGE, "privilege",
-		     "%s lacks %s: %s%s", whose, c->name, c->cost,
+		find(d, row->vital && !d->running ? STATE_BAD : STATE_NOTE, EXIT_PRIVILEGE,
+		     "privilege", "%s lacks %s: %s%s", whose, row->name, row->cost,
 		     d->running || geteuid() == 0 ? "" : "; run with sudo");
 	}
-	if (all)
+	if (!d->missing_count)
 		find(d, STATE_OK, 0, "privilege", "%s has every capability it can use", whose);
+}
+
+static void check_recorded_losses(struct doctor *d, struct query *query)
+{
+	char at[CLOCK_TEXT_MAX];
+	struct query_losses lost;
+
+	if (query_losses(query, 0, 0, &lost))
+		find(d, STATE_BAD, EXIT_STORAGE, "storage", "%s", query_error(query));
+	else if (lost.occasions)
+		find(d, STATE_NOTE, 0, "losses",
+		     "recorded in the ledger: %lld calls lost and %lld s not metered, on %lld "
+		     "occasions, the last %s (%s)",
+		     (long long)lost.calls, (long long)lost.unmetered_seconds,
+		     (long long)lost.occasions, clock_format_us(at, lost.last_at_us),
+		     lost.last_reason);
+}
+
+static void check_kept_aside(struct doctor *d, const char *dir)
+{
+	char newest[NAME_MAX + 1];
+	size_t count = salvage_kept_aside(dir, newest, sizeof(newest));
+
+	if (count)
+		find(d, STATE_NOTE, 0, "storage",
+		     "the ledger was damaged; %zu damaged file%s kept, the newest %s/%s: remove "
+		     "when nothing of it is wanted any more, and look for errors of its disk",
+		     count, count == 1 ? " is" : "s are", dir, newest);
 }
 
 static void check_storage(struct doctor *d)
@@ -186,11 +187,14 @@ static void check_storage(struct doctor *d)
 	const char *dir = d->config.storage_path;
 	int rc = query_open(&query, dir, err, sizeof(err));
 
-	if (rc == 0)
+	if (rc == 0) {
 		find(d, STATE_OK, 0, "storage", "the ledger in %s can be read", dir);
-	else if (rc == -ENOENT)
+		check_recorded_losses(d, query);
+		check_kept_aside(d, dir);
+	}
+	if (rc == -ENOENT)
 		find(d, STATE_NOTE, 0, "storage", "%s", err);
-	else
+	else if (rc)
 		find(d, rc == -EACCES ? STATE_NOTE : STATE_BAD, EXIT_STORAGE, "storage", "%s", err);
 	query_close(query);
 }
@@ -232,14 +236,14 @@ static void check_hosts(struct doctor *d)
 /* Loads, attaches, looks and lets go: what `run` would find. */
 static void try_here(struct doctor *d)
 {
-	const struct broker_opts opts = {.ring_bytes = (uint32_t)d->config.ring_bytes,
-					 .force_attach = -1,
-					 .force_returns = -1};
+	const struct probe_opts opts = {.ring_bytes = (uint32_t)d->config.ring_bytes,
+					.force_attach = -1,
+					.force_returns = -1};
 	const struct discovery_ops ops = {0};
 	struct discovery *discovery = NULL;
-	struct broker *broker = NULL;
+	struct local_broker local = {0};
 	char err[BROKER_ERROR_MAX];
-	int rc = broker_new(&broker, &opts, err, sizeof(err));
+	int rc = local_broker_start(&local, &opts, err, sizeof(err));
 
 	if (rc) {
 		find(d, STATE_BAD, rc == -EPERM || rc == -EACCES ? EXIT_PRIVILEGE : EXIT_KERNEL,
@@ -247,8 +251,8 @@ static void try_here(struct doctor *d)
 		return;
 	}
 	d->status = cJSON_CreateObject();
-	status_add_kernel(d->status, broker_caps(broker));
-	rc = discovery_new(&discovery, broker, &ops, NULL);
+	status_add_kernel(d->status, broker_caps(local.broker));
+	rc = discovery_new(&discovery, local.broker, &ops, NULL);
 	if (!rc)
 		rc = discovery_scan(discovery);
 	if (rc)
@@ -257,7 +261,7 @@ static void try_here(struct doctor *d)
 	else
 		discovery_status(discovery, d->status);
 	discovery_free(discovery);
-	broker_free(broker);
+	local_broker_stop(&local);
 }
 
 static void look(struct doctor *d)
@@ -288,25 +292,88 @@ static const cJSON *part(const struct doctor *d, const char *key)
 	return cJSON_GetObjectItemCaseSensitive(d->status, key);
 }
 
+/* How each kind of attachment reads to somebody who has not read the kernel's sources. */
+static const struct {
+	const char *kind, *text;
+} attach_texts[] = {
+	{"session", "session links: one program sees a call's entry and its return, and unread "
+		    "connections skip the return"},
+	{"multi", "multi links: one link for all places in a file"},
+	{"perf", "perf events: one for each place in a file, the only way before Linux 6.6"},
+};
+
+/* The start-up test and what was chosen after it. */
+static const struct {
+	const char *returns;
+	bool safe;
+	enum state state;
+	const char *text;
+} return_texts[] = {
+	{"trampoline", true, STATE_OK,
+	 "by the kernel's return trampoline: the start-up test ran a child under a strict seccomp "
+	 "filter through it, and the child lived"},
+	{"trampoline", false, STATE_NOTE,
+	 "by the kernel's return trampoline, as --capture.returns asks, although the start-up test "
+	 "FAILED: it kills processes under strict seccomp filters"},
+	{"sites", false, STATE_OK,
+	 "by probes on the functions' return instructions: in the start-up test the kernel's "
+	 "return "
+	 "trampoline killed a child under a strict seccomp filter (Linux 6.11 to 6.13 without the "
+	 "fix), so it is never used here"},
+	{"sites", true, STATE_OK,
+	 "by probes on the functions' return instructions, as --capture.returns asks; the kernel's "
+	 "return trampoline passed the start-up test too"},
+};
+
 static void judge_kernel(struct doctor *d)
 {
 	const cJSON *kernel = part(d, "kernel");
 
 	if (!kernel)
 		return;
-	find(d, STATE_OK, 0, "probes", "attached by %s, results read by %s",
-	     status_text(kernel, "attach"), status_text(kernel, "returns"));
+	for (size_t i = 0; i < ARRAY_LEN(attach_texts); i++) {
+		if (!strcmp(attach_texts[i].kind, status_text(kernel, "attach")))
+			find(d, STATE_OK, 0, "probes", "attached by %s", attach_texts[i].text);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(return_texts); i++) {
+		bool safe = status_flag(kernel, "trampoline_safe");
+
+		if (!strcmp(return_texts[i].returns, status_text(kernel, "returns")) &&
+		    return_texts[i].safe == safe)
+			find(d, return_texts[i].state, 0, "probes", "returns are seen %s",
+			     return_texts[i].text);
+	}
 	if (!status_flag(kernel, "multi"))
 		find(d, STATE_NOTE, 0, "probes",
-		     "no uprobe_multi links (Linux 6.6): one perf event per probe instead");
+		     "this kernel has no uprobe_multi links (Linux 6.6): attaching needs "
+		     "CAP_SYS_ADMIN");
 	if (!status_flag(kernel, "session"))
 		find(d, STATE_NOTE, 0, "probes",
-		     "no uprobe sessions (Linux 6.13): muted traffic "
+		     "this kernel has no uprobe sessions (Linux 6.13): traffic that is not read "
 		     "costs a little more");
-	if (!status_flag(kernel, "trampoline_safe"))
-		find(d, STATE_NOTE, 0, "probes",
-		     "return trampolines would kill processes under strict seccomp here: return "
-		     "instructions are probed instead");
+}
+
+/* Why a file that has the functions is left alone (agent/discovery/sites.h). */
+static const struct {
+	const char *reason, *text;
+} refusal_texts[] = {
+	{"function_is_indirect", "its TLS functions are chosen anew at each load (IFUNC)"},
+	{"function_defined_twice", "it defines a TLS function twice"},
+	{"function_bounds_unknown",
+	 "where its TLS functions end is written neither in its symbols nor in its unwind table"},
+	{"function_bounds_disagree",
+	 "its symbols and its unwind table contradict each other about its TLS functions"},
+	{"code_not_decoded", "the code of its TLS functions does not decode from start to end"},
+};
+
+static void judge_refusal(struct doctor *d, const cJSON *file)
+{
+	for (size_t i = 0; i < ARRAY_LEN(refusal_texts); i++) {
+		if (!strcmp(refusal_texts[i].reason, status_text(file, "reason")))
+			find(d, STATE_NOTE, 0, "files",
+			     "%s is not probed: %s, and a probe could land inside an instruction",
+			     status_text(file, "path"), refusal_texts[i].text);
+	}
 }
 
 static void judge_files(struct doctor *d)
@@ -317,6 +384,7 @@ static void judge_files(struct doctor *d)
 	cJSON_ArrayForEach(file, part(d, "files"))
 	{
 		attached += !strcmp(status_text(file, "state"), "attached");
+		judge_refusal(d, file);
 	}
 	if (!d->status)
 		return;
@@ -331,6 +399,7 @@ static void judge_files(struct doctor *d)
 static void judge_losses(struct doctor *d)
 {
 	int64_t lost = status_counter(d->status, "tolltap_capture_lost_events_total");
+	int64_t evicted = status_counter(d->status, "tolltap_capture_evicted_entries_total");
 	int64_t dropped = status_counter(d->status, "tolltap_ledger_dropped_total");
 
 	if (lost)
@@ -338,28 +407,38 @@ static void judge_losses(struct doctor *d)
 		     "%lld events lost; calls they belong to carry gaps. Try a larger "
 		     "--capture.ring-bytes",
 		     (long long)lost);
+	if (evicted)
+		find(d, STATE_NOTE, 0, "losses",
+		     "%lld entries in use were recycled: more connections or calls were open at "
+		     "one time than the kernel's tables hold (docs/limits.md)",
+		     (long long)evicted);
 	if (dropped)
 		find(d, STATE_BAD, EXIT_STORAGE, "losses",
 		     "%lld calls could not be recorded; is the disk of %s full or slow?",
 		     (long long)dropped, d->config.storage_path);
 }
 
-static void judge_blind(struct doctor *d)
+static void judge_hosts(struct doctor *d)
 {
 	const cJSON *item;
 
-	cJSON_ArrayForEach(item, part(d, "blind"))
-	{
-		find(d, STATE_NOTE, 0, "blind", "%lld connections of %s (pid %lld) to %s: %s",
-		     (long long)status_number(item, "count"), status_text(item, "comm"),
-		     (long long)status_number(item, "pid"), status_text(item, "host"),
-		     status_text(item, "reason"));
-	}
 	cJSON_ArrayForEach(item, part(d, "hints"))
 	{
 		find(d, STATE_NOTE, 0, "hint", "%s: %s; add %s", status_text(item, "host"),
 		     status_text(item, "kind"), status_text(item, "line"));
 	}
+}
+
+static void judge_containers(struct doctor *d)
+{
+	const char *socket = status_text(part(d, "containers"), "forbidden_socket");
+
+	if (*socket)
+		find(d, STATE_NOTE, 0, "containers",
+		     "the courier may not open %s: containers keep their ids instead of names; "
+		     "give its group by --courier.group (Docker's is as good as root), or say "
+		     "--container.socket=none",
+		     socket);
 }
 
 /* ---- output ---------------------------------------------------------------------------------- */
@@ -413,6 +492,7 @@ static void print_blind_processes(const struct doctor *d)
 static void print_table(const struct doctor *d)
 {
 	print_findings(d);
+	family_print(d->family, d->family_size);
 	print_files(d);
 	print_blind_processes(d);
 	printf("\n%s\n", d->code      ? "metering does not work here; see the lines marked bad"
@@ -420,10 +500,22 @@ static void print_table(const struct doctor *d)
 				      : "metering would work; start it with: sudo tolltap run");
 }
 
+static void add_missing(const struct doctor *d, cJSON *rows)
+{
+	for (size_t i = 0; i < d->missing_count; i++) {
+		cJSON *item = cJSON_CreateObject();
+
+		cJSON_AddStringToObject(item, "name", d->missing[i]->name);
+		cJSON_AddStringToObject(item, "needed_for", d->missing[i]->needed_for);
+		cJSON_AddStringToObject(item, "cost", d->missing[i]->cost);
+		cJSON_AddItemToArray(rows, item);
+	}
+}
+
 static void print_json(const struct doctor *d)
 {
-	static const char *const copied[] = {"kernel",	    "files", "processes",
-					     "connections", "blind", "hints"};
+	static const char *const copied[] = {"kernel", "files", "processes", "connections",
+					     "hints"};
 	cJSON *root = cJSON_CreateObject();
 	cJSON *findings;
 	char *text;
@@ -439,6 +531,8 @@ static void print_json(const struct doctor *d)
 		cJSON_AddStringToObject(item, "text", d->findings[i].text);
 		cJSON_AddItemToArray(findings, item);
 	}
+	add_missing(d, cJSON_AddArrayToObject(root, "missing_capabilities"));
+	family_add(cJSON_AddArrayToObject(root, "agent_processes"), d->family, d->family_size);
 	for (size_t i = 0; i < ARRAY_LEN(copied); i++) {
 		const cJSON *item = part(d, copied[i]);
 
@@ -455,8 +549,9 @@ static void print_json(const struct doctor *d)
 static void examine(struct doctor *d)
 {
 	static void (*const steps[])(struct doctor *) = {
-		look,	     check_kernel, check_capabilities, judge_kernel, judge_files,
-		judge_blind, judge_losses, check_storage,      check_prices, check_hosts,
+		look,	       check_kernel, check_capabilities, judge_kernel,
+		judge_files,   judge_hosts,  judge_losses,	 judge_containers,
+		check_storage, check_prices, check_hosts,
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(steps); i++)

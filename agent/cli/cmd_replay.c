@@ -75,7 +75,7 @@ static int replay_into(const char *file, const char *dir, const struct config *c
 	uint8_t key[32];
 	int code = EXIT_OK;
 
-	if (ledger_open(&replay.ledger, dir, err, sizeof(err)) < 0 ||
+	if (ledger_open(&replay.ledger, dir, NULL, err, sizeof(err)) < 0 ||
 	    ledger_install_key(dir, key, err, sizeof(err)) < 0)
 		code = cli_fail(EXIT_STORAGE, "replay", "%s", err);
 	else if (open_pipeline(&pipeline, config, &replay, key, err, sizeof(err)) < 0)

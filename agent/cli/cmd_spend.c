@@ -259,9 +259,10 @@ static void print_spend(const struct spend_print *p, struct output *o, const str
 		output_row(o);
 }
 
-static int print_rows(struct spend_print *p, const struct spend *rows, size_t count)
+static int print_rows(struct spend_print *p, const struct spend *rows, size_t count,
+		      const struct query_losses *lost)
 {
-	struct spend total = {0};
+	struct spend total = {.calls_lost = lost->occasions > 0};
 	struct output *o;
 	int r;
 
@@ -275,6 +276,10 @@ static int print_rows(struct spend_print *p, const struct spend *rows, size_t co
 	}
 	print_spend(p, o, &total, true);
 	r = output_end(o);
+	if (p->form == OUTPUT_TABLE && lost->occasions)
+		printf("at least: %lld calls were lost and %lld s not metered in this time "
+		       "(tolltap doctor)\n",
+		       (long long)lost->calls, (long long)lost->unmetered_seconds);
 	if (r && r != -EPIPE)
 		return cli_fail(EXIT_FAILED, "spend", "cannot write: %s", strerror(-r));
 	return EXIT_OK;
@@ -303,6 +308,7 @@ int cmd_spend(int argc, char **argv)
 	struct query_flags shared = {0};
 	struct query_filter filter = {0};
 	struct spend_print print = {0};
+	struct query_losses lost;
 	struct spend *rows = NULL;
 	const char *by = DEFAULT_BY;
 	const struct cli_flag own[] = {
@@ -330,7 +336,10 @@ int cmd_spend(int argc, char **argv)
 		return rc;
 	if (query_spend(q, &filter, print.keys, print.key_count, &rows, &count))
 		return cli_fail(EXIT_STORAGE, "spend", "%s", query_error(q));
-	rc = print_rows(&print, rows, count);
+	if (query_losses(q, filter.since_us, filter.until_us, &lost))
+		rc = cli_fail(EXIT_STORAGE, "spend", "%s", query_error(q));
+	else
+		rc = print_rows(&print, rows, count, &lost);
 	query_spend_free(rows, count);
 	return rc;
 }

@@ -337,12 +337,6 @@ static void put_blind(FILE *f, const struct snapshot *s)
 			status_blind_reason(reason, sizeof(reason), list_of(s->status, "processes"),
 					    item));
 	}
-	cJSON_ArrayForEach(item, list_of(s->status, "blind"))
-	{
-		fprintf(f, "  blind: %lld connections of %s to %s: %s\n",
-			(long long)status_number(item, "count"), status_text(item, "comm"),
-			status_text(item, "host"), status_text(item, "reason"));
-	}
 	if (shown > LIST_MAX)
 		fprintf(f, "  ... more: tolltap doctor\n");
 }
@@ -386,7 +380,7 @@ static void put_empty(FILE *f, const struct snapshot *s)
 	put_read(f, s);
 	put_blind(f, s);
 	fprintf(f, "try one (any answer counts, even a refusal):\n"
-		   "  curl --http1.1 https://api.openai.com/v1/chat/completions \\\n"
+		   "  curl https://api.openai.com/v1/chat/completions \\\n"
 		   "    -H \"Authorization: Bearer $OPENAI_API_KEY\" -H 'Content-Type: "
 		   "application/json' \\\n"
 		   "    -d '{\"model\":\"gpt-4o-mini\",\"messages\":[{\"role\":\"user\","
@@ -432,8 +426,8 @@ static cJSON *json_spend(const struct spend *s)
 
 static void print_json(const struct view *view, const struct snapshot *s)
 {
-	static const char *const copied[] = {"kernel",	    "files", "processes",
-					     "connections", "blind", "hints"};
+	static const char *const copied[] = {"kernel", "files", "processes", "connections",
+					     "hints"};
 	cJSON *root = cJSON_CreateObject();
 	cJSON *rows = cJSON_AddArrayToObject(root, "rows");
 	char text[PUSD_TEXT_MAX];

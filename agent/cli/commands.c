@@ -15,7 +15,8 @@ const struct command commands[] = {
 	{"prices", cmd_prices, "the price table: look, check, compare, add, import"},
 	{"replay", cmd_replay, "a recording through the same path as live traffic"},
 	{"demo", cmd_demo, "meter local clients against a provider that keeps its own books"},
-	{"check", cmd_check, "check config: the values in force and where each comes from"},
+	{"check", cmd_check,
+	 "check config: the values in force; check capabilities: the privilege it needs"},
 	{NULL, NULL, NULL},
 };
 

@@ -103,7 +103,10 @@ static void emit_status(struct output *o, const struct event *e, size_t arg)
 static void emit_outcome(struct output *o, const struct event *e, size_t arg)
 {
 	(void)arg;
-	output_text(o, outcome_names[e->call.outcome]);
+	if (e->call.outcome == OUTCOME_UNKNOWN)
+		output_null(o);
+	else
+		output_text(o, outcome_names[e->call.outcome]);
 }
 
 static void emit_basis(struct output *o, const struct event *e, size_t arg)
@@ -360,6 +363,8 @@ static const struct event_column columns[] = {
 	TOKEN("output_image", TOKEN_OUTPUT_IMAGE),
 	{"usage_raw", J | C, L, emit_usage_raw, 0},
 	{"usage_mismatch", J | C | WIDE, L, emit_bool, AT(usage.mismatch)},
+	{"usage_conflict", J | C, L, emit_bool, AT(usage_conflict)},
+	{"usage_conflict", T | WIDE, L, emit_bool, AT(usage_conflict)},
 	{"tool_units", J | C, L, emit_tool_units, 0},
 	{"cost_usd", ALL, R, emit_usd, AT(cost.cost_pusd)},
 	{"cost_pusd", J | C, R, emit_pusd, AT(cost.cost_pusd)},
@@ -373,7 +378,7 @@ static const struct event_column columns[] = {
 	TEXT("prices_sha256", J | C, cost.prices_sha256),
 	TEXT("service_tier", J | C, service_tier),
 	{"billing_mode", J | C, L, emit_billing_mode, 0},
-	{"batch", J | C | WIDE, L, emit_bool, AT(batch)},
+	{"batch", J | C, L, emit_bool, AT(batch)},
 	TEXT("inference_geo", J | C | WIDE, inference_geo),
 	TEXT("speed", J | C | WIDE, speed),
 	TEXT("error_class", ALL | WIDE, error_class),

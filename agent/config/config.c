@@ -198,6 +198,8 @@ int config_load(struct config *out, int *argc, char **argv, char *err, size_t er
 	rc = load(&fresh, *argc, argv, err, err_size);
 	if (rc) {
 		config_free(&fresh);
+		/* Keys and values of the file stand in it, and it goes to a terminal. */
+		slice_copy(err, err_size, slice_of(err));
 		return rc;
 	}
 	drop_flags(argc, argv);

@@ -35,6 +35,10 @@ struct config {
 	size_t provider_host_count;
 	char *never_hosts[CONFIG_HOSTS_MAX]; /* --gate.never-host, repeatable */
 	size_t never_host_count;
+	char *container_sockets[CONFIG_HOSTS_MAX]; /* --container.socket, repeatable */
+	size_t container_socket_count;
+	char *courier_groups[CONFIG_HOSTS_MAX]; /* --courier.group, repeatable */
+	size_t courier_group_count;
 	enum log_level log_level; /* --log.level */
 	int64_t ring_bytes;	  /* --capture.ring-bytes */
 	char *attach;		  /* --capture.attach: auto, session, multi, perf */

@@ -4,6 +4,10 @@
 #include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
+#include <sys/un.h>
+
+/* unix(7): the path and its end */
+#define SOCKET_PATH_MAX sizeof(((struct sockaddr_un *)0)->sun_path)
 
 static const char *const log_levels[] = {"error", "warn", "info", "debug", NULL};
 static const char *const attach_ways[] = {"auto", "session", "multi", "perf", NULL};
@@ -29,6 +33,12 @@ const struct option options[] = {
 	 "meter this host as that provider; repeatable"},
 	{"gate.never-host", OPTION_LIST, SCOPE_AGENT, AT(never_hosts), AT(never_host_count), "",
 	 "none", 0, 0, NULL, "HOST", "never look at connections to this host; repeatable"},
+	{"container.socket", OPTION_LIST, SCOPE_AGENT, AT(container_sockets),
+	 AT(container_socket_count), "", "/run/docker.sock, /run/podman/podman.sock", 0, 0, NULL,
+	 "/PATH|none", "engine to ask for containers' names; none asks nobody; repeatable"},
+	{"courier.group", OPTION_LIST, SCOPE_AGENT, AT(courier_groups), AT(courier_group_count), "",
+	 "none", 0, 0, NULL, "GROUP",
+	 "group that may open those sockets (Docker's is as good as root); repeatable"},
 	{"log.level", OPTION_LEVEL, SCOPE_ALL, AT(log_level), 0, "info", "", 0, 0, log_levels,
 	 "LEVEL", "messages on stderr from this level on"},
 	{"capture.ring-bytes", OPTION_POWER2, SCOPE_AGENT, AT(ring_bytes), 0, "16777216", "",
@@ -142,13 +152,16 @@ static bool address_ok(const char *text)
 	return memchr(text, ':', (size_t)(colon - text)) == NULL;
 }
 
-/* The form a list's help promises: HOST, or HOST=PROVIDER. */
+/* The form a list's help promises: HOST, HOST=PROVIDER, or the /PATH of a socket. */
 static bool list_item_ok(const struct option *o, const char *value)
 {
 	size_t host = strcspn(value, "=");
 
 	if (!host || strpbrk(value, " \t\r\n"))
 		return false;
+	if (o->value[0] == '/')
+		return !strcmp(value, "none") ||
+		       (value[0] == '/' && strlen(value) < SOCKET_PATH_MAX);
 	return strchr(o->value, '=') ? value[host] == '=' && value[host + 1] : !value[host];
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The configuration file: YAML mappings whose joined keys are option names. */
+#include "agent/base/input.h"
 #include "agent/config/options.h"
 
 #include <errno.h>
@@ -168,12 +169,12 @@ static int parse(struct reader *r, const char *text, size_t len)
 /* The whole file, at most CONFIG_FILE_BYTES_MAX. Returns 0 or -errno. */
 static int slurp(const char *path, char **text, size_t *len)
 {
-	_cleanup_(closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	_cleanup_(closep) int fd = input_open(path);
 	_cleanup_(freep) char *buf = NULL;
 	size_t have = 0;
 
 	if (fd < 0)
-		return -errno;
+		return fd;
 	buf = malloc(CONFIG_FILE_BYTES_MAX + 1);
 	if (!buf)
 		return -ENOMEM;

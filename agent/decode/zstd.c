@@ -12,13 +12,15 @@
 #define WINDOW_LOG_MAX 23
 _Static_assert(1u << WINDOW_LOG_MAX == DECODE_WINDOW_MAX, "one window limit for all codings");
 
-#define MAGIC_LEN 4
+#define MAGIC_LEN	4
+#define HEADER_REST_MAX 14 /* RFC 8878 3.1.1.1: of a frame's header, behind the magic */
 
 struct unzstd {
 	ZSTD_DCtx *z;
 	unsigned char magic[MAGIC_LEN];
-	size_t magic_len; /* MAGIC_LEN: inside a frame */
-	bool some_frame;  /* rubbish now is no frame but padding */
+	size_t magic_len;   /* MAGIC_LEN: inside a frame */
+	size_t header_left; /* bytes that may still be the frame's header: given one by one */
+	bool some_frame;    /* rubbish now is no frame but padding */
 	bool finished;
 };
 
@@ -46,16 +48,27 @@ static void *zstd_open(struct coding_budget *budget)
 	return NULL;
 }
 
+/*
+ * libzstd (1.5.4) looks for a whole frame at the front of what it is given, also while it waits for
+ * the rest of a header: a header whose rest looks like a magic is taken for another frame. One byte
+ * never does.
+ */
+static size_t to_take(const struct unzstd *u, struct slice in)
+{
+	return u->header_left && in.len ? 1 : in.len;
+}
+
 static enum coding_step decompress_step(struct unzstd *u, struct slice *in, char *out, size_t size,
 					size_t *produced)
 {
-	ZSTD_inBuffer input = {in->ptr, in->len, 0};
+	ZSTD_inBuffer input = {in->ptr, to_take(u, *in), 0};
 	ZSTD_outBuffer output = {out, size, 0};
 	size_t result = ZSTD_decompressStream(u->z, &output, &input);
 
 	*produced = output.pos;
 	in->ptr += input.pos;
 	in->len -= input.pos;
+	u->header_left -= u->header_left ? input.pos : 0;
 	if (ZSTD_getErrorCode(result) == ZSTD_error_frameParameter_windowTooLarge)
 		return CODING_LIMIT;
 	if (ZSTD_isError(result))
@@ -63,6 +76,7 @@ static enum coding_step decompress_step(struct unzstd *u, struct slice *in, char
 	if (result == 0) {
 		u->some_frame = true;
 		u->magic_len = 0;
+		u->header_left = 0;
 	}
 	return in->len || output.pos == size ? CODING_AGAIN : CODING_MORE;
 }
@@ -92,6 +106,7 @@ static enum coding_step magic_step(struct unzstd *u, struct slice *in, char *out
 		return u->some_frame ? CODING_AGAIN : CODING_BROKEN;
 	}
 	step = decompress_step(u, &magic, out, size, produced);
+	u->header_left = HEADER_REST_MAX;
 	return step == CODING_MORE ? CODING_AGAIN : step;
 }
 

@@ -12,6 +12,10 @@ enum decision decide(const struct evidence *evidence, const char **reason)
 
 	if (evidence->sites == SITES_FOUND)
 		return DECISION_PROBE;
+	if (sites_refused_for_safety(evidence->sites)) {
+		*reason = sites_refusal_names[evidence->sites];
+		return DECISION_BLIND;
+	}
 	if (blind) {
 		*reason = blind_names[blind];
 		return DECISION_BLIND;

@@ -40,9 +40,19 @@ int discovery_scan(struct discovery *d) TT_MUST_CHECK;
 /* Well-known library paths, so that a library is armed before its first user starts. */
 void discovery_prime(struct discovery *d);
 
-int discovery_fd(const struct discovery *d);		   /* an epoll fd over the process events */
-void discovery_run(struct discovery *d);		   /* when discovery_fd is readable */
-void discovery_tick(struct discovery *d, uint64_t now_ns); /* about once a second */
+/*
+ * A record of this process came: its end must be told, even when the events that tell of its begin
+ * were lost. It may have ended already; its other records may still wait in the capture ring.
+ */
+void discovery_note(struct discovery *d, uint32_t pid);
+
+int discovery_fd(const struct discovery *d); /* an epoll fd over the process events */
+/*
+ * run: when discovery_fd is readable; tick: about once a second. Both return after a quarter of a
+ * second or one file more, whatever is left, and make the fd readable for what is.
+ */
+void discovery_run(struct discovery *d);
+void discovery_tick(struct discovery *d, uint64_t now_ns);
 
 /* Adds "files" and "processes" arrays to status (agent/status.h has the form). */
 void discovery_status(const struct discovery *d, struct cJSON *status);

@@ -157,13 +157,15 @@ const Elf64_Shdr *elf_section_named(struct elf *elf, const char *name)
 	return NULL;
 }
 
-bool elf_code_offset(const struct elf *elf, uint64_t address, uint64_t size, uint64_t *offset)
+/* As elf_code_offset, for a segment with these flags. */
+static bool segment_offset(const struct elf *elf, uint64_t address, uint64_t size, uint32_t flags,
+			   uint64_t *offset)
 {
 	for (size_t i = 0; i < elf->segment_count; i++) {
 		const Elf64_Phdr *seg = &elf->segments[i];
 		uint64_t delta = address - seg->p_vaddr;
 
-		if (seg->p_type != PT_LOAD || !(seg->p_flags & PF_X) || address < seg->p_vaddr ||
+		if (seg->p_type != PT_LOAD || !(seg->p_flags & flags) || address < seg->p_vaddr ||
 		    delta >= seg->p_filesz || size > seg->p_filesz - delta)
 			continue;
 		if (!in_file(elf, seg->p_offset, seg->p_filesz))
@@ -172,6 +174,11 @@ bool elf_code_offset(const struct elf *elf, uint64_t address, uint64_t size, uin
 		return true;
 	}
 	return false;
+}
+
+bool elf_code_offset(const struct elf *elf, uint64_t address, uint64_t size, uint64_t *offset)
+{
+	return segment_offset(elf, address, size, PF_X, offset);
 }
 
 /* .eh_frame_hdr (Linux Standard Base Core 5.0, 10.6.2), in the encodings that all linkers write. */
@@ -198,37 +205,86 @@ static bool unwind_readable(const struct unwind_table *table, uint64_t size)
 	       table->count <= (size - sizeof(*table)) / sizeof(struct unwind_row);
 }
 
-bool elf_function_starts(struct elf *elf, uint64_t address)
+static const Elf64_Phdr *unwind_segment(struct elf *elf, struct unwind_table *table)
 {
-	const Elf64_Phdr *seg = NULL;
-	struct unwind_table table;
-	uint32_t low = 0, high;
+	for (size_t i = 0; i < elf->segment_count; i++) {
+		const Elf64_Phdr *seg = &elf->segments[i];
 
-	for (size_t i = 0; i < elf->segment_count && !seg; i++) {
-		if (elf->segments[i].p_type == PT_GNU_EH_FRAME)
-			seg = &elf->segments[i];
+		if (seg->p_type == PT_GNU_EH_FRAME)
+			return seg->p_filesz >= sizeof(*table) &&
+					       in_file(elf, seg->p_offset, seg->p_filesz) &&
+					       elf_read(elf, seg->p_offset, table,
+							sizeof(*table)) &&
+					       unwind_readable(table, seg->p_filesz)
+				       ? seg
+				       : NULL;
 	}
-	if (!seg || seg->p_filesz < sizeof(table) || !in_file(elf, seg->p_offset, seg->p_filesz) ||
-	    !elf_read(elf, seg->p_offset, &table, sizeof(table)) ||
-	    !unwind_readable(&table, seg->p_filesz))
+	return NULL;
+}
+
+static bool unwind_row(struct elf *elf, const Elf64_Phdr *seg, uint32_t index, uint64_t *start,
+		       uint64_t *entry)
+{
+	struct unwind_row row;
+	uint64_t at = seg->p_offset + sizeof(struct unwind_table) + (uint64_t)index * sizeof(row);
+
+	if (!elf_read(elf, at, &row, sizeof(row)))
 		return false;
-	for (high = table.count; low < high;) {
-		uint32_t middle = low + (high - low) / 2;
-		struct unwind_row row;
-		uint64_t start;
+	*start = seg->p_vaddr + (uint64_t)(int64_t)row.start;
+	*entry = seg->p_vaddr + (uint64_t)(int64_t)row.entry;
+	return true;
+}
 
-		if (!elf_read(elf, seg->p_offset + sizeof(table) + middle * sizeof(row), &row,
-			      sizeof(row)))
+/* A frame description entry up to its range, in the encoding that all compilers choose. */
+struct unwind_entry {
+	uint32_t bytes;
+	uint32_t common;
+	int32_t start; /* relative to its own address */
+	uint32_t size;
+};
+
+/* The function's size by its entry; 0 when that is not in the form above: it names its start. */
+static uint64_t unwind_size(struct elf *elf, uint64_t address, uint64_t start)
+{
+	struct unwind_entry entry;
+	uint64_t offset;
+
+	if (!segment_offset(elf, address, sizeof(entry), PF_R, &offset) ||
+	    !elf_read(elf, offset, &entry, sizeof(entry)))
+		return 0;
+	address += offsetof(struct unwind_entry, start);
+	return address + (uint64_t)(int64_t)entry.start == start ? entry.size : 0;
+}
+
+bool elf_function_at(struct elf *elf, uint64_t address, struct elf_function *out)
+{
+	struct elf_function found = {0};
+	struct unwind_table table;
+	const Elf64_Phdr *seg = unwind_segment(elf, &table);
+	uint64_t start, entry, found_entry = 0;
+	uint32_t low = 0, high = seg ? table.count : 0;
+	bool any = false;
+
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+
+		if (!unwind_row(elf, seg, middle, &start, &entry))
 			return false;
-		start = seg->p_vaddr + (uint64_t)(int64_t)row.start;
-		if (start == address)
-			return true;
-		if (start < address)
+		if (start <= address) {
 			low = middle + 1;
-		else
+			found.start = start;
+			found_entry = entry;
+			any = true;
+		} else {
 			high = middle;
+			found.next = start;
+		}
 	}
-	return false;
+	if (!any)
+		return false;
+	found.size = unwind_size(elf, found_entry, found.start);
+	*out = found;
+	return true;
 }
 
 /* A size rounded up to the alignment of notes; the caller has bounded it by ELF_NOTES_MAX. */

@@ -46,8 +46,15 @@ const Elf64_Shdr *elf_linked(const struct elf *elf, const Elf64_Shdr *section, u
 /* File offset of [address, address + size) when it lies whole in one executable segment. */
 bool elf_code_offset(const struct elf *elf, uint64_t address, uint64_t size, uint64_t *offset);
 
-/* True when the table of unwind entries (.eh_frame_hdr) has a function that starts there. */
-bool elf_function_starts(struct elf *elf, uint64_t address);
+/* A function as the unwind table (.eh_frame_hdr) knows it. */
+struct elf_function {
+	uint64_t start;
+	uint64_t size; /* 0: its entry cannot be read */
+	uint64_t next; /* where a later one starts; 0: none does */
+};
+
+/* The last function that starts at the address or before. False: none, or no readable table. */
+bool elf_function_at(struct elf *elf, uint64_t address, struct elf_function *out) TT_MUST_CHECK;
 
 /* Copies the description of a note (at most size bytes); its length, or 0 when there is none. */
 size_t elf_note(struct elf *elf, const char *name, uint32_t type, void *dst, size_t size);

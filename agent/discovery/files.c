@@ -1,55 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/discovery/files.h"
 
-#include <errno.h>
-#include <linux/magic.h>
-#include <sys/stat.h>
-#include <sys/vfs.h>
-
 const char *const file_state_names[FILE_STATES] = {
 	[FILE_ATTACHED] = "attached",
 	[FILE_REFUSED] = "refused",
 	[FILE_FAILED] = "failed",
 };
 
-int file_identify(int fd, struct file_identity *out)
-{
-	struct statfs fs;
-	struct stat st;
-
-	if (fstat(fd, &st) != 0 || fstatfs(fd, &fs) != 0)
-		return -errno;
-	if (!S_ISREG(st.st_mode))
-		return -EINVAL;
-	*out = (struct file_identity){
-		.device = st.st_dev,
-		.inode = st.st_ino,
-		.size = (uint64_t)st.st_size,
-		.mtime_ns = (int64_t)st.st_mtim.tv_sec * (int64_t)NSEC_PER_SEC + st.st_mtim.tv_nsec,
-		.overlay = fs.f_type == OVERLAYFS_SUPER_MAGIC,
-	};
-	return 0;
-}
-
 uint64_t file_stamp(const struct file_identity *id)
 {
-	return (id->size ^ (uint64_t)id->mtime_ns * 0x9e3779b97f4a7c15ULL) * 0xbf58476d1ce4e5b9ULL;
-}
+	uint64_t hash =
+		(id->size ^ (uint64_t)id->mtime_ns * 0x9e3779b97f4a7c15ULL) * 0xbf58476d1ce4e5b9ULL;
 
-static bool same_bytes(const struct file_identity *a, const struct file_identity *b)
-{
-	return a->inode == b->inode && a->size == b->size && a->mtime_ns == b->mtime_ns;
-}
-
-bool file_same(const struct file_identity *a, const struct file_identity *b)
-{
-	return a->device == b->device && same_bytes(a, b);
+	return hash == STAMP_UNDECIDED ? hash + 1 : hash;
 }
 
 bool file_same_lower(const struct file_identity *a, const char *build_id_a,
 		     const struct file_identity *b, const char *build_id_b)
 {
-	return a->device != b->device && (a->overlay || b->overlay) && same_bytes(a, b) &&
+	return a->device != b->device && (a->overlay || b->overlay) && file_same_bytes(a, b) &&
 	       build_id_a[0] != '\0' && strcmp(build_id_a, build_id_b) == 0;
 }
 
@@ -87,7 +56,7 @@ struct tls_file *files_find_refused_lower(const struct files *files, const struc
 		struct tls_file *file = files->item[i];
 
 		if (file->state == FILE_REFUSED && file->id.device != id->device &&
-		    (file->id.overlay || id->overlay) && same_bytes(&file->id, id))
+		    (file->id.overlay || id->overlay) && file_same_bytes(&file->id, id))
 			return file;
 	}
 	return NULL;
@@ -105,6 +74,15 @@ struct tls_file *files_add(struct files *files)
 	file->handle = -1;
 	files->item[files->count++] = file;
 	return file;
+}
+
+struct tls_file *files_unused(const struct files *files)
+{
+	for (size_t i = files->count; i-- > 0;) {
+		if (!files->item[i]->users)
+			return files->item[i];
+	}
+	return NULL;
 }
 
 void files_remove(struct files *files, struct tls_file *file)

@@ -7,17 +7,11 @@
 #ifndef TT_FILES_H
 #define TT_FILES_H
 
+#include "agent/base/fileid.h"
 #include "agent/discovery/discovery.h"
 
 #define FILE_PATH_MAX	512
 #define FILE_REASON_MAX 128
-
-/* A file by its opened descriptor: what fstat and fstatfs say. */
-struct file_identity {
-	uint64_t device, inode, size;
-	int64_t mtime_ns;
-	bool overlay; /* on overlayfs: one lower file shows different devices */
-};
 
 enum file_state { FILE_ATTACHED, FILE_REFUSED, FILE_FAILED, FILE_STATES };
 extern const char *const file_state_names[FILE_STATES];
@@ -37,13 +31,10 @@ struct tls_file {
 	uint32_t idle_for;	    /* scan cycles without a user and without its path */
 };
 
-/* Returns 0 or -errno. */
-int file_identify(int fd, struct file_identity *out) TT_MUST_CHECK;
+#define STAMP_UNDECIDED 0 /* of no file: what is remembered under it is soon looked at again */
 
 /* A hash of size and mtime. */
 uint64_t file_stamp(const struct file_identity *id);
-/* Same bytes in the same inode. */
-bool file_same(const struct file_identity *a, const struct file_identity *b);
 /* One lower file through two overlay mounts; a hint (design 2.1). Empty build ids never match. */
 bool file_same_lower(const struct file_identity *a, const char *build_id_a,
 		     const struct file_identity *b, const char *build_id_b);
@@ -63,6 +54,8 @@ struct tls_file *files_find_refused_lower(const struct files *files,
 					  const struct file_identity *id);
 /* A new empty entry, or NULL when the table is full or memory is short. */
 struct tls_file *files_add(struct files *files);
+/* Who gives way when the table is full: the one added last that no process uses, or NULL. */
+struct tls_file *files_unused(const struct files *files);
 /* Takes it out and frees it. */
 void files_remove(struct files *files, struct tls_file *file);
 

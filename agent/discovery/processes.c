@@ -52,13 +52,18 @@ void processes_remove(struct processes *processes, struct process *process)
 	free(process);
 }
 
+bool process_full(const struct process *process)
+{
+	return process->file_count == PROCESS_FILES_MAX;
+}
+
 bool process_link(struct process *process, struct tls_file *file)
 {
 	for (uint32_t i = 0; i < process->file_count; i++) {
 		if (process->files[i] == file)
 			return false;
 	}
-	if (process->file_count == PROCESS_FILES_MAX)
+	if (process_full(process))
 		return false;
 	process->files[process->file_count++] = file;
 	file->users++;

@@ -7,7 +7,7 @@
 
 #include "agent/discovery/files.h"
 
-#define PROCESS_FILES_MAX 8 /* TLS files of one process; more are left out */
+#define PROCESS_FILES_MAX 16 /* TLS files of one process; more are left out */
 #define PROCESS_BUCKETS	  2048
 
 struct process {
@@ -38,6 +38,8 @@ void process_unlink_all(struct process *process);
 /* Drops a file that goes away from every process. */
 void processes_unlink(struct processes *processes, const struct tls_file *file);
 
+/* True when it has as many files as one may have. */
+bool process_full(const struct process *process);
 /* True when it maps a file that is attached. */
 bool process_readable(const struct process *process);
 

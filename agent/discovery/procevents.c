@@ -178,7 +178,7 @@ void proc_ring_close(struct proc_ring *ring)
 	ring->pages = NULL;
 }
 
-void proc_ring_drain(struct proc_ring *ring, void (*event)(void *user, const struct proc_event *),
+bool proc_ring_drain(struct proc_ring *ring, bool (*event)(void *user, const struct proc_event *),
 		     void *user)
 {
 	struct perf_event_mmap_page *control = ring->pages;
@@ -195,7 +195,8 @@ void proc_ring_drain(struct proc_ring *ring, void (*event)(void *user, const str
 		/* The kernel publishes whole records only; what is none cannot be stepped over. */
 		tail = len ? tail + len : head;
 		__atomic_store_n(&control->data_tail, tail, __ATOMIC_RELEASE);
-		if (len && proc_event_parse(record, len, &parsed))
-			event(user, &parsed);
+		if (len && proc_event_parse(record, len, &parsed) && !event(user, &parsed))
+			return false;
 	}
+	return true;
 }

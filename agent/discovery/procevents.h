@@ -43,8 +43,11 @@ struct proc_ring {
 /* Maps the ring of a perf event. Returns 0 or -errno. */
 int proc_ring_open(struct proc_ring *out, int fd) TT_MUST_CHECK;
 void proc_ring_close(struct proc_ring *ring);
-/* Hands over what the ring holds now; what comes meanwhile waits for the next call. */
-void proc_ring_drain(struct proc_ring *ring, void (*event)(void *user, const struct proc_event *),
+/*
+ * Hands over what the ring holds now; what comes meanwhile waits for the next call. False: event
+ * returned false, and what came after that one waits too.
+ */
+bool proc_ring_drain(struct proc_ring *ring, bool (*event)(void *user, const struct proc_event *),
 		     void *user);
 
 /*

@@ -3,7 +3,7 @@
 
 #include "agent/discovery/elf.h"
 #include "agent/discovery/returns.h"
-#include "agent/discovery/worker.h"
+#include "agent/discovery/internal.h"
 
 const char *const hook_symbols[HOOKS] = {
 	[HOOK_WRITE] = "SSL_write",	  [HOOK_READ] = "SSL_read",
@@ -24,17 +24,23 @@ const char *const sites_refusal_names[SITES_REFUSALS] = {
 	[SITES_NO_SYMBOLS] = "no_symbols",
 	[SITES_MALFORMED] = "malformed",
 	[SITES_TOO_LARGE] = "too_large",
+	[SITES_INDIRECT] = "function_is_indirect",
+	[SITES_AMBIGUOUS] = "function_defined_twice",
+	[SITES_BOUNDS_UNKNOWN] = "function_bounds_unknown",
+	[SITES_BOUNDS_DISAGREE] = "function_bounds_disagree",
+	[SITES_CODE_NOT_DECODED] = "code_not_decoded",
 };
 
 #define NAME_PREFIX    "SSL_" /* what all hook symbols start with */
 #define NAME_MAX_BYTES 16     /* the longest hook symbol with its 0 fits */
 #define NAME_HITS_MAX  64     /* places of hook names in one string table */
+#define NAME_LOOKS_MAX 65536  /* places of NAME_PREFIX in it: each costs a look */
 #define SCAN_BYTES     (96u << 10)
 
 /* Where a string table holds the hooks' names. Linkers merge tails, so a name may have any prefix.
  */
 struct names {
-	size_t count;
+	size_t count, looks;
 	struct {
 		uint64_t offset;
 		enum hook hook;
@@ -49,16 +55,22 @@ struct symbol {
 
 struct symbols {
 	struct symbol of[HOOKS]; /* address 0: none */
+	bool indirect, ambiguous;
 };
+
+/* Looks at a batch of a symbol table. False: enough was seen. */
+typedef bool symbols_look(void *user, const Elf64_Sym *sym, size_t count);
 
 static enum sites_refusal spent_or(const struct elf *elf, enum sites_refusal refusal)
 {
 	return elf_spent(elf) ? SITES_TOO_LARGE : refusal;
 }
 
-/* Notes the hook whose whole name starts at p. False when the table of hits is full. */
+/* Notes the hook whose whole name starts at p. False when there are too many. */
 static bool names_add(struct names *names, const char *p, size_t left, uint64_t offset)
 {
+	if (names->looks++ == NAME_LOOKS_MAX)
+		return false;
 	for (int hook = 0; hook < HOOKS; hook++) {
 		size_t len = strlen(hook_symbols[hook]) + 1;
 
@@ -110,29 +122,70 @@ static enum sites_refusal names_find(struct elf *elf, const Elf64_Shdr *table, c
 	return SITES_FOUND;
 }
 
-/* The first global definition of a name wins over local ones, the first local over later ones. */
+/* A global definition wins over local ones. Two of the same kind leave open which one is called. */
 static void symbols_add(struct symbols *symbols, enum hook hook, const Elf64_Sym *sym)
 {
 	bool global = ELF64_ST_BIND(sym->st_info) != STB_LOCAL;
 	struct symbol *have = &symbols->of[hook];
 
+	if (ELF64_ST_TYPE(sym->st_info) == STT_GNU_IFUNC) {
+		symbols->indirect = true;
+		return;
+	}
+	if (have->address && have->global == global)
+		symbols->ambiguous |= have->address != sym->st_value;
 	if (have->address && (have->global || !global))
 		return;
 	*have = (struct symbol){.address = sym->st_value, .size = sym->st_size, .global = global};
 }
 
-static void symbols_scan(struct symbols *symbols, const struct names *names, const Elf64_Sym *sym,
-			 size_t count)
+static bool is_function(const Elf64_Sym *sym)
 {
+	unsigned type = ELF64_ST_TYPE(sym->st_info);
+
+	return (type == STT_FUNC || type == STT_GNU_IFUNC) && sym->st_shndx != SHN_UNDEF &&
+	       sym->st_value != 0;
+}
+
+struct search {
+	const struct names *names;
+	struct symbols *symbols;
+};
+
+static bool search_batch(void *user, const Elf64_Sym *sym, size_t count)
+{
+	const struct search *search = user;
+
 	for (; count; sym++, count--) {
-		if (ELF64_ST_TYPE(sym->st_info) != STT_FUNC || sym->st_shndx == SHN_UNDEF ||
-		    sym->st_value == 0)
-			continue;
-		for (size_t i = 0; i < names->count; i++) {
-			if (names->hit[i].offset == sym->st_name)
-				symbols_add(symbols, names->hit[i].hook, sym);
+		for (size_t i = 0; i < search->names->count && is_function(sym); i++) {
+			if (search->names->hit[i].offset == sym->st_name)
+				symbols_add(search->symbols, search->names->hit[i].hook, sym);
 		}
 	}
+	return true;
+}
+
+/* Another function that begins inside this one, or this one inside another. */
+static bool overlap(const struct symbol *symbol, const Elf64_Sym *sym)
+{
+	uint64_t before = symbol->address - sym->st_value, after = sym->st_value - symbol->address;
+
+	if (sym->st_value == symbol->address)
+		return sym->st_size && sym->st_size != symbol->size;
+	return sym->st_value < symbol->address ? before < sym->st_size : after < symbol->size;
+}
+
+static bool overlap_batch(void *user, const Elf64_Sym *sym, size_t count)
+{
+	const struct symbols *symbols = user;
+
+	for (; count; sym++, count--) {
+		for (int hook = 0; hook < HOOKS && is_function(sym); hook++) {
+			if (symbols->of[hook].address && overlap(&symbols->of[hook], sym))
+				return false;
+		}
+	}
+	return true;
 }
 
 /* Two hooks on one address mean something else than their names say: the later one is dropped. */
@@ -146,17 +199,34 @@ static void symbols_drop_aliases(struct symbols *symbols)
 	}
 }
 
+/* Shows a symbol table to look, batch by batch. SITES_BOUNDS_DISAGREE: it had seen enough. */
+static enum sites_refusal symbols_each(struct elf *elf, const Elf64_Shdr *table, char *scratch,
+				       symbols_look *look, void *user)
+{
+	const size_t batch = SCAN_BYTES / sizeof(Elf64_Sym);
+	uint64_t count = table->sh_size / sizeof(Elf64_Sym);
+
+	for (uint64_t at = 0; at < count; at += batch) {
+		size_t n = count - at < batch ? count - at : batch;
+
+		if (!elf_read(elf, table->sh_offset + at * sizeof(Elf64_Sym), scratch,
+			      n * sizeof(Elf64_Sym)))
+			return spent_or(elf, SITES_MALFORMED);
+		if (!look(user, (const Elf64_Sym *)scratch, n))
+			return SITES_BOUNDS_DISAGREE;
+	}
+	return SITES_FOUND;
+}
+
 /* Fills *out from one symbol table; SITES_NO_SYMBOLS when it does not define the main pair. */
-static enum sites_refusal symbols_find(struct elf *elf, uint32_t table_type, char *scratch,
+static enum sites_refusal symbols_find(struct elf *elf, const Elf64_Shdr *table, char *scratch,
 				       struct symbols *out)
 {
-	const Elf64_Shdr *table = elf_section(elf, table_type);
 	const Elf64_Shdr *strings = table ? elf_linked(elf, table, SHT_STRTAB) : NULL;
-	const size_t batch = SCAN_BYTES / sizeof(Elf64_Sym);
 	struct symbols symbols = {0};
 	enum sites_refusal refusal;
 	struct names names;
-	uint64_t count;
+	struct search search = {&names, &symbols};
 
 	if (!strings)
 		return SITES_NO_SYMBOLS;
@@ -166,20 +236,51 @@ static enum sites_refusal symbols_find(struct elf *elf, uint32_t table_type, cha
 	refusal = names_find(elf, strings, scratch, &names);
 	if (refusal != SITES_FOUND || names.count == 0)
 		return refusal != SITES_FOUND ? refusal : SITES_NO_SYMBOLS;
-	count = table->sh_size / sizeof(Elf64_Sym);
-	for (uint64_t at = 0; at < count; at += batch) {
-		size_t n = count - at < batch ? count - at : batch;
-
-		if (!elf_read(elf, table->sh_offset + at * sizeof(Elf64_Sym), scratch,
-			      n * sizeof(Elf64_Sym)))
-			return spent_or(elf, SITES_MALFORMED);
-		symbols_scan(&symbols, &names, (const Elf64_Sym *)scratch, n);
-	}
+	refusal = symbols_each(elf, table, scratch, search_batch, &search);
+	if (refusal != SITES_FOUND)
+		return refusal;
+	if (symbols.indirect || symbols.ambiguous)
+		return symbols.indirect ? SITES_INDIRECT : SITES_AMBIGUOUS;
 	symbols_drop_aliases(&symbols);
 	if (!symbols.of[HOOK_READ].address || !symbols.of[HOOK_WRITE].address)
 		return SITES_NO_SYMBOLS;
 	*out = symbols;
 	return SITES_FOUND;
+}
+
+/* What the unwind table says must agree with the symbol; it also stands in for a missing size. */
+static enum sites_refusal bounds_of(struct elf *elf, struct symbol *symbol)
+{
+	uint64_t offset, inside;
+	struct elf_function f;
+
+	if (!elf_code_offset(elf, symbol->address, symbol->size, &offset))
+		return SITES_MALFORMED;
+	if (!elf_function_at(elf, symbol->address, &f))
+		return symbol->size ? SITES_FOUND : SITES_BOUNDS_UNKNOWN;
+	inside = symbol->address - f.start;
+	if (inside ? inside < f.size : symbol->size && f.size && symbol->size != f.size)
+		return SITES_BOUNDS_DISAGREE;
+	if (!inside && !symbol->size)
+		symbol->size = f.size;
+	if (f.next && f.next - symbol->address < symbol->size)
+		return SITES_BOUNDS_DISAGREE;
+	return symbol->size ? SITES_FOUND : SITES_BOUNDS_UNKNOWN;
+}
+
+static enum sites_refusal bounds_find(struct elf *elf, const Elf64_Shdr *table, char *scratch,
+				      struct symbols *symbols)
+{
+	for (int hook = 0; hook < HOOKS; hook++) {
+		enum sites_refusal refusal;
+
+		if (!symbols->of[hook].address)
+			continue;
+		refusal = bounds_of(elf, &symbols->of[hook]);
+		if (refusal != SITES_FOUND)
+			return refusal;
+	}
+	return symbols_each(elf, table, scratch, overlap_batch, symbols);
 }
 
 /* Covers that may share a worker; it has the arguments of ex. */
@@ -192,26 +293,53 @@ static const struct cover_pair {
 	{HOOK_WRITE, HOOK_WRITE_EX2, 4},
 };
 
-/* How the function at an address starts; *skip as site_classify. False: not in executable bytes. */
-static bool classify(struct elf *elf, uint64_t address, uint64_t size, uint64_t *offset,
-		     enum site_class *class_, uint32_t *skip)
-{
-	uint8_t head[8];
+/* A function as the file holds it. */
+struct function {
+	uint64_t offset;
+	uint8_t *code;
+	uint32_t size;
+};
 
-	if (!elf_code_offset(elf, address, size > sizeof(head) ? size : sizeof(head), offset) ||
-	    !elf_read(elf, *offset, head, sizeof(head)))
-		return false;
-	*class_ = site_classify(head, sizeof(head), skip);
-	return true;
+static void function_end(struct function *f)
+{
+	free(f->code);
 }
 
-static bool is_cheap(struct elf *elf, uint64_t address)
+/* Reads a function of known bounds and asks the decoder about it. */
+static enum sites_refusal function_read(struct elf *elf, const struct symbol *symbol,
+					struct function *out)
 {
-	enum site_class class_;
-	uint64_t offset;
-	uint32_t skip;
+	struct function f = {0};
 
-	return classify(elf, address, 0, &offset, &class_, &skip) && class_ == SITE_EMULATED;
+	if (!elf_code_offset(elf, symbol->address, symbol->size, &f.offset))
+		return SITES_MALFORMED;
+	if (symbol->size > RETURNS_FUNCTION_MAX)
+		return SITES_CODE_NOT_DECODED;
+	f.size = (uint32_t)symbol->size;
+	f.code = malloc(f.size);
+	if (!f.code || !elf_read(elf, f.offset, f.code, f.size)) {
+		function_end(&f);
+		return spent_or(elf, SITES_MALFORMED);
+	}
+	if (!code_decodes(f.code, f.size)) {
+		function_end(&f);
+		return SITES_CODE_NOT_DECODED;
+	}
+	*out = f;
+	return SITES_FOUND;
+}
+
+static bool is_cheap(struct elf *elf, const struct symbol *symbol)
+{
+	struct function f;
+	uint32_t skip;
+	bool cheap;
+
+	if (function_read(elf, symbol, &f) != SITES_FOUND)
+		return false;
+	cheap = site_classify(f.code, f.size, &skip) == SITE_EMULATED;
+	function_end(&f);
+	return cheap;
 }
 
 /* Reads a cover's code into bytes. */
@@ -234,79 +362,89 @@ static void use_worker(struct elf *elf, const struct cover_pair *pair, struct sy
 	struct symbol *plain = &symbols->of[pair->plain], *ex = &symbols->of[pair->ex];
 	uint8_t plain_code[COVER_BYTES_MAX], ex_code[COVER_BYTES_MAX];
 	struct cover plain_cover, ex_cover;
-	uint64_t worker;
+	struct symbol worker = {0};
+	struct elf_function f;
 
 	if (!read_cover(elf, plain, plain_code, &plain_cover) ||
-	    !read_cover(elf, ex, ex_code, &ex_cover) || is_cheap(elf, plain->address))
+	    !read_cover(elf, ex, ex_code, &ex_cover) || is_cheap(elf, plain))
 		return;
-	worker = worker_of(&plain_cover, &ex_cover, pair->out_arg);
-	if (!worker || !is_cheap(elf, worker) || !elf_function_starts(elf, worker))
+	worker.address = worker_of(&plain_cover, &ex_cover, pair->out_arg);
+	if (!worker.address || !elf_function_at(elf, worker.address, &f) ||
+	    f.start != worker.address)
+		return;
+	worker.size = f.size;
+	if (!worker.size || !is_cheap(elf, &worker))
 		return;
 	*plain = (struct symbol){0};
-	*ex = (struct symbol){.address = worker};
+	*ex = worker;
 }
 
-static void find_returns(struct elf *elf, struct probe_site *site)
-{
-	_cleanup_(freep) uint8_t *code = NULL;
-	uint32_t offsets[SITE_RETURNS_MAX];
-
-	if (site->size == 0 || site->size > RETURNS_FUNCTION_MAX)
-		return;
-	code = malloc(site->size);
-	if (!code || !elf_read(elf, site->function, code, site->size))
-		return;
-	site->return_count = (uint32_t)returns_sweep(code, site->size, offsets, SITE_RETURNS_MAX);
-	for (uint32_t i = 0; i < site->return_count; i++)
-		site->returns[i] = site->function + offsets[i];
-}
-
-/* Where a symbol's function is in the file and how it starts. False: not in executable bytes. */
-static bool resolve(struct elf *elf, enum hook hook, const struct symbol *symbol, bool want_returns,
-		    struct probe_site *out)
+static enum sites_refusal resolve(struct elf *elf, enum hook hook, const struct symbol *symbol,
+				  bool want_returns, struct probe_site *out)
 {
 	struct probe_site site = {.hook = hook};
-	uint32_t skip;
+	uint32_t skip, offsets[SITE_RETURNS_MAX];
+	enum sites_refusal refusal;
+	struct function f;
 
-	if (symbol->size > UINT32_MAX ||
-	    !classify(elf, symbol->address, symbol->size, &site.function, &site.class_, &skip))
-		return false;
-	site.size = (uint32_t)symbol->size;
-	if (site.size && skip >= site.size)
-		skip = 0;
-	site.entry = site.function + skip;
+	refusal = function_read(elf, symbol, &f);
+	if (refusal != SITES_FOUND)
+		return refusal;
+	site.function = f.offset;
+	site.size = f.size;
+	site.class_ = site_classify(f.code, f.size, &skip);
+	site.entry = f.offset + skip;
 	if (want_returns)
-		find_returns(elf, &site);
+		site.return_count =
+			(uint32_t)returns_sweep(f.code, f.size, offsets, SITE_RETURNS_MAX);
+	for (uint32_t i = 0; i < site.return_count; i++)
+		site.returns[i] = f.offset + offsets[i];
+	function_end(&f);
 	*out = site;
-	return true;
+	return SITES_FOUND;
+}
+
+static enum sites_refusal resolve_all(struct elf *elf, const struct symbols *symbols,
+				      bool want_returns, struct probe_sites *sites)
+{
+	for (int hook = 0; hook < HOOKS; hook++) {
+		enum sites_refusal refusal;
+
+		if (!symbols->of[hook].address)
+			continue;
+		refusal = resolve(elf, (enum hook)hook, &symbols->of[hook], want_returns,
+				  &sites->site[sites->count]);
+		if (refusal != SITES_FOUND)
+			return refusal;
+		sites->count++;
+	}
+	return SITES_FOUND;
 }
 
 static enum sites_refusal sites_of(struct elf *elf, bool want_returns, struct probe_sites *out)
 {
 	_cleanup_(freep) char *scratch = malloc(SCAN_BYTES);
+	const Elf64_Shdr *table = elf_section(elf, SHT_DYNSYM);
 	enum sites_refusal refusal;
 	struct probe_sites sites = {0};
 	struct symbols symbols;
 
 	if (!scratch)
 		return SITES_TOO_LARGE;
-	refusal = symbols_find(elf, SHT_DYNSYM, scratch, &symbols);
-	if (refusal == SITES_NO_SYMBOLS)
-		refusal = symbols_find(elf, SHT_SYMTAB, scratch, &symbols);
+	refusal = symbols_find(elf, table, scratch, &symbols);
+	if (refusal == SITES_NO_SYMBOLS) {
+		table = elf_section(elf, SHT_SYMTAB);
+		refusal = symbols_find(elf, table, scratch, &symbols);
+	}
+	if (refusal == SITES_FOUND)
+		refusal = bounds_find(elf, table, scratch, &symbols);
 	if (refusal != SITES_FOUND)
 		return refusal;
 	for (size_t i = 0; i < ARRAY_LEN(cover_pairs) && !want_returns; i++)
 		use_worker(elf, &cover_pairs[i], &symbols);
-	for (int hook = 0; hook < HOOKS; hook++) {
-		const struct symbol *symbol = &symbols.of[hook];
-
-		if (!symbol->address)
-			continue;
-		if (resolve(elf, (enum hook)hook, symbol, want_returns, &sites.site[sites.count]))
-			sites.count++;
-		else if (hook == HOOK_READ || hook == HOOK_WRITE)
-			return SITES_MALFORMED;
-	}
+	refusal = resolve_all(elf, &symbols, want_returns, &sites);
+	if (refusal != SITES_FOUND)
+		return refusal;
 	elf_build_id(elf, sites.build_id, sizeof(sites.build_id));
 	elf_soname(elf, sites.soname, sizeof(sites.soname));
 	sites.executable = elf_executable(elf);

@@ -38,7 +38,7 @@ struct probe_site {
 	enum site_class class_;
 	uint64_t entry;	       /* file offset of the entry site */
 	uint64_t function;     /* file offset of the function itself (for return hooks) */
-	uint32_t size;	       /* bytes of the function; 0 = unknown */
+	uint32_t size;	       /* bytes of the function */
 	uint32_t return_count; /* ret sites found by a sweep that ended exactly at the end */
 	uint64_t returns[SITE_RETURNS_MAX]; /* file offsets of ret instructions */
 };
@@ -50,9 +50,22 @@ enum sites_refusal {
 	SITES_NO_SYMBOLS, /* no SSL_read/SSL_write in .dynsym or .symtab */
 	SITES_MALFORMED,  /* bounds, loops or sizes that lie */
 	SITES_TOO_LARGE,
+	/* From here on the functions are there, but a probe might hit the midst of an instruction.
+	 */
+	SITES_INDIRECT,		/* one is chosen by the dynamic linker among several (IFUNC) */
+	SITES_AMBIGUOUS,	/* one name is defined twice: versions, or two local functions */
+	SITES_BOUNDS_UNKNOWN,	/* no size, neither in the symbol nor in the unwind table */
+	SITES_BOUNDS_DISAGREE,	/* symbols or unwind table say that another function is there */
+	SITES_CODE_NOT_DECODED, /* see code_decodes in returns.h */
 	SITES_REFUSALS
 };
 extern const char *const sites_refusal_names[SITES_REFUSALS];
+
+/* True when the file has the functions, and is refused for their sake. */
+static inline bool sites_refused_for_safety(enum sites_refusal refusal)
+{
+	return refusal >= SITES_INDIRECT;
+}
 
 struct probe_sites {
 	struct probe_site site[SITES_MAX];
@@ -63,11 +76,13 @@ struct probe_sites {
 };
 
 /*
- * Reads symbols of the ELF file behind fd (bounded, hostile input expected) and fills *out.
- * want_returns asks for the ret-site sweep by a real decoder; a function whose sweep does not end
- * exactly at its end, or that leaves by a tail jump, gets return_count 0. Without it a hook may sit
+ * Reads symbols of the ELF file behind fd (bounded, hostile input expected) and fills *out. No
+ * function is probed unless its bounds are known, nothing contradicts them, and a real decoder goes
+ * through it and ends exactly at its end; one that is not so refuses the file, since half of its
+ * hooks would miss calls in silence. want_returns asks for the ret sites; a function that does not
+ * leave by plain returns alone gets return_count 0. Without it a hook may sit
  * at an internal function of the same arguments that covers other hooks too, which are then left
- * out (agent/discovery/worker.h): one of READ and READ_EX is always there, and one WRITE*.
+ * out (agent/discovery/internal.h): one of READ and READ_EX is always there, and one WRITE*.
  */
 enum sites_refusal sites_find(int fd, bool want_returns, struct probe_sites *out) TT_MUST_CHECK;
 

@@ -16,6 +16,9 @@ static const struct kind {
 	enum billing_mode billing;
 	const char *beta; /* what stands in anthropic-beta; NULL = any */
 } kinds[] = {
+	/* A signature is another every time: the credential is the key's id in front of it. */
+	{"authorization", "AWS4-HMAC-SHA256 ", "Credential=", NULL, "aws_sigv4", BILLING_METERED,
+	 NULL},
 	{"authorization", "Bearer ", "sk-ant-oat", NULL, "oauth", BILLING_SUBSCRIPTION, NULL},
 	{"authorization", "Bearer ", "", NULL, "oauth", BILLING_SUBSCRIPTION, "oauth-"},
 	{"authorization", "Bearer ", "eyJ", "chatgpt.com", "oauth", BILLING_SUBSCRIPTION, NULL},
@@ -26,6 +29,9 @@ static const struct kind {
 	{"api-key", "", "", NULL, "azure_key", BILLING_METERED, NULL},
 	{"x-goog-api-key", "", "", NULL, "api_key", BILLING_METERED, NULL},
 };
+
+/* Browsers' WebSockets cannot set fields: the key stands among the names of protocols. */
+static const char *const protocol_keys[] = {"openai-insecure-api-key.", "xai-client-secret."};
 
 static bool has_beta(const struct http_head *head, const char *beta)
 {
@@ -48,6 +54,69 @@ static struct slice find(const struct kind *kind, const struct http_head *head, 
 	return slice_starts(value, slice_of(kind->prefix)) ? value : (struct slice){NULL, 0};
 }
 
+/* The access key's id of "Credential=ID/date/region/service/aws4_request, SignedHeaders=...". */
+static struct slice access_key_id(struct slice value)
+{
+	const char *start = value.ptr + strlen("Credential=");
+	const char *end = memchr(start, '/', (size_t)(value.ptr + value.len - start));
+
+	return (struct slice){start, end ? (size_t)(end - start) : 0};
+}
+
+/* The credential in a list of protocols, or {NULL, 0}. */
+static struct slice find_in_list(struct slice list)
+{
+	while (list.len) {
+		const char *comma = memchr(list.ptr, ',', list.len);
+		size_t used = comma ? (size_t)(comma - list.ptr) + 1 : list.len;
+		struct slice item = slice_trim((struct slice){list.ptr, used - (comma != NULL)});
+
+		for (size_t i = 0; i < ARRAY_LEN(protocol_keys); i++) {
+			size_t n = strlen(protocol_keys[i]);
+
+			if (slice_starts(item, slice_of(protocol_keys[i])) && item.len > n)
+				return (struct slice){item.ptr + n, item.len - n};
+		}
+		list.ptr += used;
+		list.len -= used;
+	}
+	return (struct slice){NULL, 0};
+}
+
+static struct slice find_in_protocols(const struct http_head *head)
+{
+	struct slice secret = {NULL, 0};
+
+	for (size_t i = 0; i < head->count && !secret.len; i++) {
+		if (slice_ieq(head->fields[i].name, SLICE("sec-websocket-protocol")))
+			secret = find_in_list(head->fields[i].value);
+	}
+	return secret;
+}
+
+static bool is_google(const char *host)
+{
+	return slice_ends(slice_of(host), SLICE(".googleapis.com"));
+}
+
+/* Google's APIs take the key as a parameter, too: ?alt=sse&key=... */
+static struct slice find_in_query(struct slice target)
+{
+	const char *query = target.len ? memchr(target.ptr, '?', target.len) : NULL;
+	const char *end = target.ptr + target.len;
+
+	while (query && query < end) {
+		const char *start = query + 1;
+		const char *next = memchr(start, '&', (size_t)(end - start));
+		struct slice item = {start, (size_t)((next ? next : end) - start)};
+
+		if (slice_starts(item, SLICE("key=")))
+			return (struct slice){item.ptr + 4, item.len - 4};
+		query = next;
+	}
+	return (struct slice){NULL, 0};
+}
+
 static void fingerprint(char dst[2 * FINGERPRINT_BYTES + 1], struct slice secret,
 			const uint8_t key[32])
 {
@@ -63,18 +132,32 @@ static void fingerprint(char dst[2 * FINGERPRINT_BYTES + 1], struct slice secret
 	explicit_bzero(digest, sizeof(digest));
 }
 
+static void take(struct call *call, struct slice secret, const char *kind,
+		 enum billing_mode billing, const uint8_t fingerprint_key[32])
+{
+	slice_copy(call->credential_kind, sizeof(call->credential_kind), slice_of(kind));
+	call->billing_mode = billing;
+	if (secret.len)
+		fingerprint(call->key_fingerprint, secret, fingerprint_key);
+}
+
 void credential_read(struct call *call, const struct http_head *head,
 		     const uint8_t fingerprint_key[32])
 {
-	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
-		struct slice secret = find(&kinds[i], head, call->host);
+	struct slice secret;
 
-		if (!secret.len)
-			continue;
-		slice_copy(call->credential_kind, sizeof(call->credential_kind),
-			   slice_of(kinds[i].name));
-		call->billing_mode = kinds[i].billing;
-		fingerprint(call->key_fingerprint, secret, fingerprint_key);
-		return;
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+		secret = find(&kinds[i], head, call->host);
+		if (secret.len) {
+			if (strcmp(kinds[i].name, "aws_sigv4") == 0)
+				secret = access_key_id(secret);
+			take(call, secret, kinds[i].name, kinds[i].billing, fingerprint_key);
+			return;
+		}
 	}
+	secret = find_in_protocols(head);
+	if (!secret.len && is_google(call->host))
+		secret = find_in_query(head->target);
+	if (secret.len)
+		take(call, secret, "api_key", BILLING_METERED, fingerprint_key);
 }

@@ -13,6 +13,7 @@
 #include "agent/usage/call.h"
 
 struct exchange;
+struct batch_dates;
 struct operation_table;
 struct provider_table;
 
@@ -20,9 +21,10 @@ struct provider_table;
 enum ignored_reason {
 	IGNORED_PATH_NOT_BILLABLE, /* model lists, token counting, files: known and free */
 	IGNORED_PATH_UNKNOWN,	   /* a path that is in no table */
-	IGNORED_METHOD,		   /* a poll (GET) of work metered at its POST */
+	IGNORED_METHOD,		   /* reads back work (GET), and tells no usage that is final */
 	IGNORED_NOT_LLM,	   /* a candidate whose answer does not look like an LLM's */
-	IGNORED_UPGRADE,	   /* WebSocket and others: refused politely */
+	IGNORED_UPGRADE,	   /* to a protocol that is not read, or at a path in no table */
+	IGNORED_SESSION_EMPTY,	   /* a WebSocket on which no call was made */
 	IGNORED_REASONS
 };
 extern const char *const ignored_reason_names[IGNORED_REASONS];
@@ -39,18 +41,25 @@ struct exchange_ops {
 	void (*done)(void *user, const struct conn_id *conn, uint64_t started_ns,
 		     struct call *call);
 	void (*ignored)(void *user, const char *provider, enum ignored_reason reason);
+	/* A row may come (+1), or none will any more (-1); done ends one by itself. Optional. */
+	void (*open)(void *user, int change);
 	/* Asked for candidates only, at most once per exchange, when the answer's shape is known.
 	 */
 	void (*judged)(void *user, const struct conn_id *conn, enum judgement judgement,
 		       const char *host);
+	/* May a record made in between have been lost? NULL: none ever is. */
+	bool (*may_be_lost)(void *user, uint64_t from_ns, uint64_t until_ns);
 };
 
 /* Shared by all exchanges of an agent: tables, the install's key and where results go. */
 struct exchange_env {
 	const struct provider_table *providers;
 	struct operation_table *operations; /* links retries; NULL = every attempt stands alone */
+	struct batch_dates *batch_dates;    /* when batches were done; NULL = only where they say */
 	const char *machine_id, *boot_id;   /* part of every event id; NULL = "" */
 	uint8_t fingerprint_key[32]; /* per install; keyed hashes of credentials and requests */
+	/* What was written before went to another reader, in part at least; 0 = there was none. */
+	uint64_t reader_since_ns;
 	const struct exchange_ops *ops;
 	void *user;
 };
@@ -58,8 +67,9 @@ struct exchange_env {
 /* Where and when the request's first byte was written. */
 struct exchange_start {
 	struct conn_id conn;
-	uint64_t entry_ns;	  /* entry of the write that carried it (CLOCK_MONOTONIC) */
-	uint32_t index_in_record; /* 0 = first request that starts inside that record */
+	uint64_t entry_ns; /* entry of the write that carried it (CLOCK_MONOTONIC) */
+	/* 0 = first request that starts inside that record; HTTP/2: its stream */
+	uint32_t index_in_record;
 	bool candidate;
 	const char *host_hint; /* server name from the gate, used when there is no Host; or "" */
 };
@@ -82,6 +92,22 @@ void exchange_may_end(struct exchange *x, uint64_t now_ns);
 void exchange_response_head(struct exchange *x, const struct http_head *head, uint64_t now_ns);
 void exchange_response_body(struct exchange *x, struct slice bytes, uint64_t now_ns);
 void exchange_response_gap(struct exchange *x, uint64_t n);
+/*
+ * Asked after a head of status 101: what follows in both directions are messages of a session that
+ * is read here; each of its calls is a record of its own. Else they are none of ours.
+ */
+bool exchange_is_session(const struct exchange *x);
+/* Bytes of a session; call_begins: they are the first of a read or write of the application. */
+void exchange_session_bytes(struct exchange *x, enum chunk_dir dir, struct slice bytes,
+			    bool call_begins, uint64_t now_ns);
+/* n bytes of it were not seen; 0: it is not known how many. */
+void exchange_session_gap(struct exchange *x, enum chunk_dir dir, uint64_t n, uint64_t now_ns);
+/* Nothing more of it can be read: the connection is blind from here on. */
+bool exchange_is_blind(const struct exchange *x);
+
+/* Fields behind the body: how a call of gRPC ended. */
+void exchange_response_trailers(struct exchange *x, const struct http_head *trailers);
+
 /* Closes the record and calls ops->done or ops->ignored; only exchange_free may follow. */
 void exchange_response_end(struct exchange *x, enum message_end how, uint64_t now_ns);
 
@@ -92,10 +118,10 @@ void exchange_response_end(struct exchange *x, enum message_end how, uint64_t no
 void exchange_rest(struct exchange *x, uint64_t now_ns);
 
 /*
- * No (more) answer will come: connection gone, process gone, protocol broken. Closes the record
- * like exchange_response_end if it is open: no head seen = outcome aborted.
+ * No (more) answer will come: MESSAGE_CUT when connection or process are gone, MESSAGE_UNSEEN when
+ * only our view of them is. Closes the record like exchange_response_end if it is open.
  */
-void exchange_abandon(struct exchange *x, uint64_t now_ns);
+void exchange_abandon(struct exchange *x, enum message_end how, uint64_t now_ns);
 
 /* The request method decides the framing of the answer. */
 bool exchange_is_head(const struct exchange *x);

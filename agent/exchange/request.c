@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/exchange/request.h"
 
+#include "agent/base/counters.h"
 #include "agent/base/money.h"
 #include "agent/decode/decode.h"
+#include "agent/exchange/grpc_request.h"
+#include "agent/exchange/multipart.h"
 #include "agent/json/scan.h"
 
 #include <errno.h>
@@ -132,6 +135,19 @@ void request_head_facts(struct call *call, const struct http_head *head)
 	set_client_tag(call, head);
 }
 
+/* AWS names the error in the head: "ThrottlingException:http://...". */
+static void set_aws_error(struct call *call, const struct http_head *head)
+{
+	struct slice type = http_head_get(head, "x-amzn-errortype");
+	size_t n = 0;
+
+	while (n < type.len && (type.ptr[n] | 0x20) >= 'a' && (type.ptr[n] | 0x20) <= 'z')
+		n++;
+	if (head->status >= 300)
+		slice_copy(call->error_class, sizeof(call->error_class),
+			   (struct slice){type.ptr, n});
+}
+
 void response_head_facts(struct call *call, const struct http_head *head, const char *id_header)
 {
 	struct slice id = id_header ? http_head_get(head, id_header) : (struct slice){NULL, 0};
@@ -139,6 +155,7 @@ void response_head_facts(struct call *call, const struct http_head *head, const 
 	for (size_t i = 0; i < ARRAY_LEN(request_id_headers) && !id.len; i++)
 		id = http_head_get(head, request_id_headers[i]);
 	slice_copy(call->request_id, sizeof(call->request_id), id);
+	set_aws_error(call, head);
 	set_header_tags(call, head, response_tags, ARRAY_LEN(response_tags));
 }
 
@@ -146,10 +163,11 @@ void response_head_facts(struct call *call, const struct http_head *head, const 
 static struct slice target_authority(struct slice target)
 {
 	const char *scheme = target.len ? memmem(target.ptr, target.len, "://", 3) : NULL;
-	const char *end = target.ptr + target.len, *slash;
+	const char *end, *slash;
 
 	if (!scheme || target.ptr[0] == '/')
 		return (struct slice){NULL, 0};
+	end = target.ptr + target.len;
 	scheme += 3;
 	slash = memchr(scheme, '/', (size_t)(end - scheme));
 	return (struct slice){scheme, (size_t)((slash ? slash : end) - scheme)};
@@ -172,7 +190,7 @@ void request_host(struct call *call, const struct http_head *head, const char *h
 
 /* ---- bodies ---------------------------------------------------------------------------------- */
 
-enum body_field { BODY_TEXT, BODY_STREAM, BODY_TAG, BODY_METADATA };
+enum body_field { BODY_TEXT, BODY_STREAM, BODY_TAG, BODY_METADATA, BODY_CHARACTERS };
 
 /* offset: where a BODY_TEXT goes in struct call; tag: the name of a BODY_TAG. */
 static const struct body_row {
@@ -192,17 +210,34 @@ static const struct body_row {
 	{BODY_TAG, 0, 0, "safety_identifier"},
 	{BODY_TAG, 0, 0, "previous_response_id"},
 	{BODY_METADATA, 0, 0, NULL},
+	{BODY_METADATA, 0, 0, NULL},
+	{BODY_METADATA, 0, 0, NULL},
+	{BODY_CHARACTERS, 0, 0, NULL},
 };
 
 /* Same order as body_rows. */
 static const char *const body_paths[] = {
-	"model", "service_tier",      "inference_geo",	      "speed",	     "stream",
-	"user",	 "safety_identifier", "previous_response_id", "metadata.**",
+	"model",
+	"service_tier",
+	"inference_geo",
+	"speed",
+	"stream",
+	"user",
+	"safety_identifier",
+	"previous_response_id",
+	"metadata.**",
+	"requestMetadata.**",
+	"labels.**",
+	"input~",
 };
 _Static_assert(ARRAY_LEN(body_rows) == ARRAY_LEN(body_paths), "one row per path");
 
 struct request_body {
 	struct call *call;
+	struct request_units *units;
+	bool is_form;
+	struct multipart form;
+	struct grpc_request *grpc; /* NULL: it is none */
 	struct json_paths *paths;
 	struct json_scan *scan;
 	struct decode *decode;
@@ -231,20 +266,56 @@ static void on_value(void *user, const struct json_value *v)
 		if (text)
 			tags_set(&b->call->tags, v->tail, v->text, TAG_BODY);
 		break;
+	case BODY_CHARACTERS:
+		break; /* in pieces */
 	}
 }
 
-static const struct json_ops body_ops = {.value = on_value};
+/* Bytes that open a code point (UTF-8). */
+static void on_piece(void *user, size_t path, struct slice bytes)
+{
+	struct request_body *b = user;
+
+	(void)path;
+	for (size_t i = 0; i < bytes.len; i++)
+		b->units->characters += ((uint8_t)bytes.ptr[i] & 0xc0) != 0x80;
+}
+
+static const struct json_ops body_ops = {.value = on_value, .piece = on_piece};
+
+/* A form has the names of JSON, and all of its values are text; so has what gRPC is made into. */
+static void on_field(void *user, struct slice name, struct slice value)
+{
+	struct request_body *b = user;
+	struct json_value v = {.type = JSON_STRING, .text = value, .text_len = value.len};
+
+	if (slice_eq(value, SLICE("true")))
+		v.type = JSON_TRUE;
+	for (; v.path < ARRAY_LEN(body_paths); v.path++) {
+		if (slice_eq(name, slice_of(body_paths[v.path])))
+			on_value(b, &v);
+	}
+}
+
+static const struct multipart_ops form_ops = {.field = on_field};
+static const struct grpc_request_ops grpc_ops = {.field = on_field};
 
 static void on_decoded(void *user, struct slice bytes)
 {
 	struct request_body *b = user;
 
-	if (b->readable && json_scan_feed(b->scan, bytes) == JSON_BROKEN)
-		b->readable = false;
+	if (!b->readable)
+		return;
+	if (b->grpc)
+		b->readable = grpc_request_feed(b->grpc, bytes);
+	else if (b->is_form)
+		b->readable = multipart_feed(&b->form, bytes);
+	else
+		b->readable = json_scan_feed(b->scan, bytes) != JSON_BROKEN;
 }
 
-int request_body_new(struct request_body **out, struct call *call, struct slice content_encoding)
+int request_body_new(struct request_body **out, struct call *call, struct request_units *units,
+		     const struct http_head *head, const struct request_field *fields)
 {
 	struct request_body *b = calloc(1, sizeof(*b));
 	int err;
@@ -252,12 +323,17 @@ int request_body_new(struct request_body **out, struct call *call, struct slice 
 	if (!b)
 		return -ENOMEM;
 	b->call = call;
+	b->units = units;
 	b->readable = true;
+	b->is_form = multipart_init(&b->form, http_head_get(head, "content-type"), &form_ops, b);
 	err = json_paths_new(&b->paths, body_paths, ARRAY_LEN(body_paths));
 	if (!err)
 		err = json_scan_new(&b->scan, b->paths, &body_ops, b);
+	if (!err && fields)
+		err = grpc_request_new(&b->grpc, fields, &grpc_ops, b);
 	if (!err)
-		err = decode_new(&b->decode, content_encoding, on_decoded, b);
+		err = decode_new(&b->decode, http_head_get(head, "content-encoding"), on_decoded,
+				 b);
 	if (err) {
 		request_body_free(b);
 		return err;
@@ -271,6 +347,7 @@ void request_body_free(struct request_body *b)
 	if (!b)
 		return;
 	decode_free(b->decode);
+	grpc_request_free(b->grpc);
 	json_scan_free(b->scan);
 	json_paths_free(b->paths);
 	free(b);
@@ -278,10 +355,16 @@ void request_body_free(struct request_body *b)
 
 bool request_body_feed(struct request_body *b, struct slice bytes)
 {
-	return decode_feed(b->decode, bytes) == DECODE_OK && b->readable;
+	enum decode_result result = decode_feed(b->decode, bytes);
+
+	if (result != DECODE_OK)
+		counter_add(result == DECODE_BOMB ? COUNTER_DECODE_BOMB : COUNTER_DECODE_CODING, 1);
+	return result == DECODE_OK && b->readable;
 }
 
 size_t request_body_memory(const struct request_body *b)
 {
-	return b ? sizeof(*b) + json_scan_memory(b->scan) + decode_memory(b->decode) : 0;
+	return b ? sizeof(*b) + json_scan_memory(b->scan) + decode_memory(b->decode) +
+			       grpc_request_memory(b->grpc)
+		 : 0;
 }

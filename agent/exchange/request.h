@@ -10,6 +10,7 @@
 #include "agent/usage/call.h"
 
 struct request_body;
+struct request_field;
 
 /* Host (without the default port, lower case) into call->host; hint is used when there is none. */
 void request_host(struct call *call, const struct http_head *head, const char *hint);
@@ -19,14 +20,22 @@ void request_head_facts(struct call *call, const struct http_head *head);
 /* Tags and the request id of the answer's head; id_header may be NULL. */
 void response_head_facts(struct call *call, const struct http_head *head, const char *id_header);
 
+/* What a request asks for and no answer repeats. */
+struct request_units {
+	uint64_t characters; /* of "input", when that is one text: what speech is made of */
+};
+
 /*
- * Reads model, stream, tier, user and metadata from a JSON body into call, which must outlive it.
- * content_encoding as in decode_new. Returns 0, -ENOTSUP, -ENOMEM.
+ * Reads model, stream, tier, user and metadata from a JSON body, the first four also from a
+ * multipart form, what `fields` (of the dialect) has of them from a gRPC message, into call and
+ * units, which must outlive it. Coding and form are told by the head. Returns 0, -ENOTSUP, -ENOMEM.
  */
-int request_body_new(struct request_body **out, struct call *call,
-		     struct slice content_encoding) TT_MUST_CHECK;
+int request_body_new(struct request_body **out, struct call *call, struct request_units *units,
+		     const struct http_head *head,
+		     const struct request_field *fields) TT_MUST_CHECK;
 void request_body_free(struct request_body *b);
-/* False when the rest cannot be read (no JSON, broken coding): free it then. */
+/* False when the rest says nothing or cannot be read (the end of a form or message, no JSON, a
+ * broken coding, which is counted): free it then. */
 bool request_body_feed(struct request_body *b, struct slice bytes) TT_MUST_CHECK;
 size_t request_body_memory(const struct request_body *b);
 

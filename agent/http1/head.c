@@ -134,12 +134,13 @@ static bool take_coding(struct http1_framing *f, struct slice value)
 	struct slice item;
 	bool more;
 
-	f->has_coding = true;
+	/* A list without an element (RFC 9110 5.6.1) names no coding: the length counts. */
 	do {
 		more = split_at(&value, ',', &item);
 		item = slice_trim(more ? item : value);
 		if (!item.len)
 			continue;
+		f->has_coding = true;
 		if (f->chunked_last)
 			return false;
 		f->chunked_last = slice_ieq(item, SLICE("chunked"));
@@ -235,6 +236,14 @@ static enum head_result drop_line(struct http1_head *h)
 	return HEAD_MORE;
 }
 
+/* Heads hold credentials: no copy of one is left behind in freed memory. */
+static void wipe(struct http1_head *h)
+{
+	if (h->buf)
+		explicit_bzero(h->buf, h->cap);
+	free(h->buf);
+}
+
 /* Room for one more byte and the LF that closes the line. */
 static enum head_result grow(struct http1_head *h)
 {
@@ -245,9 +254,12 @@ static enum head_result grow(struct http1_head *h)
 		return HEAD_MORE;
 	if (h->cap == HTTP1_HEAD_MAX)
 		return drop_line(h);
-	buf = realloc(h->buf, cap);
+	buf = malloc(cap);
 	if (!buf)
 		return broken(h, HTTP1_OUT_OF_MEMORY);
+	if (h->len)
+		memcpy(buf, h->buf, h->len);
+	wipe(h);
 	h->buf = buf;
 	h->cap = cap;
 	return HEAD_MORE;
@@ -306,6 +318,7 @@ void head_get(const struct http1_head *h, struct http_head *out)
 	out->status = 0;
 	out->count = 0;
 	out->cut = h->cut;
+	out->unseen = false;
 	/* Each line was validated when it was kept. */
 	if (!split_at(&rest, '\n', &line) || !parse_start_line(h->kind, line, out))
 		return;
@@ -317,6 +330,6 @@ void head_get(const struct http1_head *h, struct http_head *out)
 
 void head_reset(struct http1_head *h)
 {
-	free(h->buf);
+	wipe(h);
 	*h = (struct http1_head){.kind = h->kind};
 }

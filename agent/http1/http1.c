@@ -27,7 +27,7 @@ enum state {
 	IN_CHUNK_DATA,	/* `left` bytes, then -> IN_CHUNK_END */
 	IN_CHUNK_END,	/* CR LF or LF, then -> IN_CHUNK_SIZE */
 	IN_TRAILER,	/* field lines are skipped; the empty one -> AT_START */
-	UPGRADED,	/* final: bytes are swallowed */
+	UPGRADED,	/* final: bytes are handed on as they are */
 	BROKEN,		/* final until http1_reset */
 	STATES
 };
@@ -92,7 +92,7 @@ static void fail(struct http1 *p, enum http1_reason reason)
 	p->reason = reason;
 	head_reset(&p->head);
 	if (in_body(p))
-		end_message(p, reason == HTTP1_GAP_IN_FRAMING ? MESSAGE_CUT : MESSAGE_BROKEN,
+		end_message(p, reason == HTTP1_GAP_IN_FRAMING ? MESSAGE_UNSEEN : MESSAGE_BROKEN,
 			    BROKEN);
 	p->state = BROKEN;
 }
@@ -302,6 +302,13 @@ static size_t eat_trailer(struct http1 *p, struct slice bytes)
 	return 1;
 }
 
+static size_t eat_tunnel(struct http1 *p, struct slice bytes)
+{
+	if (p->ops->tunnel)
+		p->ops->tunnel(p->user, bytes);
+	return bytes.len;
+}
+
 static size_t eat_all(struct http1 *p, struct slice bytes)
 {
 	(void)p;
@@ -318,7 +325,7 @@ static size_t (*const eaters[STATES])(struct http1 *p, struct slice bytes) = {
 	[IN_CHUNK_DATA] = eat_chunk_data,
 	[IN_CHUNK_END] = eat_chunk_end,
 	[IN_TRAILER] = eat_trailer,
-	[UPGRADED] = eat_all,
+	[UPGRADED] = eat_tunnel,
 	[BROKEN] = eat_all,
 };
 
@@ -388,15 +395,22 @@ enum http1_result http1_skip(struct http1 *p, uint64_t n)
 		p->ops->body_gap(p->user, n);
 	else if (p->state < UPGRADED)
 		lose_framing(p, n);
+	else if (p->state == UPGRADED && p->ops->tunnel_gap)
+		p->ops->tunnel_gap(p->user, n);
 	return result_of(p);
+}
+
+void http1_upgrade(struct http1 *p)
+{
+	head_reset(&p->head);
+	p->state = UPGRADED;
 }
 
 void http1_eof(struct http1 *p)
 {
 	head_reset(&p->head);
 	if (in_body(p))
-		end_message(p, p->state == IN_UNTIL_CLOSE ? MESSAGE_COMPLETE : MESSAGE_CUT,
-			    AT_START);
+		end_message(p, p->state == IN_UNTIL_CLOSE ? MESSAGE_CLOSED : MESSAGE_CUT, AT_START);
 	else if (p->state == IN_HEAD)
 		p->state = AT_START;
 }

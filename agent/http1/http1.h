@@ -61,6 +61,10 @@ struct http1_ops {
 	void (*body_gap)(void *user, uint64_t n);     /* n body bytes were not seen */
 	/* Every head is followed by one end, except 1xx, 101 and the 2xx of a CONNECT. */
 	void (*end)(void *user, enum message_end how);
+	/* What follows once HTTP is over: bytes, and n bytes that were not seen. Both may be NULL.
+	 */
+	void (*tunnel)(void *user, struct slice bytes);
+	void (*tunnel_gap)(void *user, uint64_t n);
 };
 
 /* Returns 0 or -ENOMEM. Holds at most HTTP1_HEAD_MAX beside itself, and only inside a head. */
@@ -73,16 +77,20 @@ void http1_expect(struct http1 *p, enum http1_expect expect);
 
 /*
  * Feeds bytes that start at the current stream position. Breaking inside a message ends it first:
- * end(MESSAGE_BROKEN), or end(MESSAGE_CUT) when a gap was the cause. Not to be called from an op.
+ * end(MESSAGE_BROKEN), or end(MESSAGE_UNSEEN) when a gap was the cause. Not to be called from an
+ * op.
  */
 enum http1_result http1_feed(struct http1 *p, struct slice bytes) TT_MUST_CHECK;
 
 /*
  * n bytes were not seen. Inside a Content-Length body (or chunk data) they are skipped by length
  * and reported by body_gap; anywhere else the parser is broken with HTTP1_GAP_IN_FRAMING
- * (an open message gets body_gap and end(MESSAGE_CUT) first).
+ * (an open message gets body_gap and end(MESSAGE_UNSEEN) first).
  */
 enum http1_result http1_skip(struct http1 *p, uint64_t n) TT_MUST_CHECK;
+
+/* The other direction was upgraded: what follows here is not HTTP either. Not inside a message. */
+void http1_upgrade(struct http1 *p);
 
 /* The stream ended: a read-until-close body is complete, any other open message is cut. */
 void http1_eof(struct http1 *p);

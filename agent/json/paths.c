@@ -59,8 +59,9 @@ static bool add_path(struct json_paths *paths, const char *p, size_t index)
 
 		if (strcmp(p, "{}") == 0)
 			return claim(&paths->node[node].object, index);
-		if (strcmp(p, "#") == 0) {
+		if (strcmp(p, "#") == 0 || strcmp(p, "~") == 0) {
 			paths->node[node].length_only = true;
+			paths->node[node].in_pieces = *p == '~';
 			break;
 		}
 		if (strncmp(p, "[]", 2) == 0) {
@@ -71,7 +72,7 @@ static bool add_path(struct json_paths *paths, const char *p, size_t index)
 		p += *p == '.';
 		if (strcmp(p, "**") == 0)
 			return claim(&paths->node[node].deep, index);
-		len = strcspn(p, ".[{#");
+		len = strcspn(p, ".[{#~");
 		if (len == 0 || len >= JSON_KEY_MAX || memchr(p, '*', len))
 			return false;
 		node = descend(paths, node, (struct slice){p, len});

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A compiled path list: a tree with one node per distinct prefix, so that a scanner's place in it
- * is one number per open container. Shared by paths.c (builds) and scan.c (walks); private to the
- * json room.
+ * is one number per open container. Shared by paths.c (builds), scan.c and grpc/protobuf.c (walk);
+ * private to these.
  */
 #ifndef TT_JSON_PATHS_H
 #define TT_JSON_PATHS_H
@@ -19,6 +19,7 @@ struct json_node {
 	int deep;   /* of "...**" that starts here */
 	int object; /* of "...{}" */
 	bool length_only;
+	bool in_pieces; /* and handed out as it comes */
 };
 
 struct json_paths {

@@ -51,6 +51,7 @@ struct json_scan {
 	/* The string, number or literal being read. */
 	bool is_key;
 	bool keep;
+	int in_pieces; /* path of a string that is handed out as it comes, or -1 */
 	size_t kept;   /* bytes in key[] or text[] */
 	uint64_t full; /* bytes it has in all */
 	uint32_t hex;
@@ -122,6 +123,14 @@ static bool wanted(const struct json_scan *s)
 	const struct json_node *n = node_here(s);
 
 	return s->at.deep != JSON_NODE_NONE || (n && n->leaf != JSON_NODE_NONE && !n->length_only);
+}
+
+/* The "~" path of the value that begins, or -1. */
+static int piece_path(const struct json_scan *s)
+{
+	const struct json_node *n = node_here(s);
+
+	return n && n->in_pieces ? n->leaf : -1;
 }
 
 static void emit(struct json_scan *s, enum json_type type, bool cut)
@@ -202,6 +211,7 @@ static void begin_string(struct json_scan *s, bool is_key)
 	s->state = S_STRING;
 	s->is_key = is_key;
 	s->keep = is_key || wanted(s);
+	s->in_pieces = is_key ? -1 : piece_path(s);
 	s->kept = 0;
 	s->full = 0;
 	s->high = 0;
@@ -213,6 +223,8 @@ static void keep_bytes(struct json_scan *s, const char *bytes, size_t n)
 	size_t take = n < room ? n : room;
 
 	s->full += n;
+	if (s->in_pieces >= 0)
+		s->ops->piece(s->user, (size_t)s->in_pieces, (struct slice){bytes, n});
 	if (!s->keep)
 		return;
 	memcpy((s->is_key ? s->key : s->text) + s->kept, bytes, take);
@@ -291,12 +303,29 @@ static void end_string(struct json_scan *s)
 	after_value(s);
 }
 
+#define BLOCK_BYTES 32 /* without branches, so that a block becomes vector code */
+
+/* The first quote or backslash at or after p. */
+static const char *skip_plain(const char *p, const char *end)
+{
+	for (; end - p >= BLOCK_BYTES; p += BLOCK_BYTES) {
+		uint8_t stop = 0;
+
+		for (int i = 0; i < BLOCK_BYTES; i++)
+			stop |= (p[i] == '"') | (p[i] == '\\');
+		if (stop)
+			break;
+	}
+	while (p < end && *p != '"' && *p != '\\')
+		p++;
+	return p;
+}
+
 static const char *in_string(struct json_scan *s, const char *p, const char *end)
 {
 	const char *from = p;
 
-	while (p < end && *p != '"' && *p != '\\')
-		p++;
+	p = skip_plain(p, end);
 	if (p > from) {
 		flush_surrogate(s);
 		keep_bytes(s, from, (size_t)(p - from));
@@ -510,6 +539,14 @@ static bool is_space(char c)
 	return c == ' ' || c == '\n' || c == '\r' || c == '\t';
 }
 
+/* The first byte at or after p that is no white space: a bomb may be all of it. */
+static const char *skip_space(const char *p, const char *end)
+{
+	while (p < end && is_space(*p))
+		p++;
+	return p;
+}
+
 /*
  * The further numbers of an array of which nothing is watched are passed unread, so bad grammar
  * among them goes unnoticed. Whatever else stands there is read as a value.
@@ -551,8 +588,9 @@ static const char *step(struct json_scan *s, const char *p, const char *end)
 		skip(s, *p);
 		break;
 	default:
-		if (!is_space(*p))
-			structural(s, *p);
+		if (is_space(*p))
+			return skip_space(p, end);
+		structural(s, *p);
 	}
 	return p + 1;
 }

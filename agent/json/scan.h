@@ -8,7 +8,8 @@
  * Paths: "usage.prompt_tokens", "choices[].delta.content" ([] = any element), "output[].type",
  * "usage.**" (any scalar below). The root array of a streamed array is "[].usage.x". "output[]{}"
  * asks for the begin and end of an object, "delta.text#" for the length of a string without its
- * bytes: content that is only measured is never held. A path list is compiled once
+ * bytes: content that is only measured is never held. "bytes~" asks for a string in pieces as it
+ * comes, whatever its length, and for its length at the end. A path list is compiled once
  * (json_paths_new) and shared by all scanners of a dialect.
  *
  * Lenient where peers are: control bytes inside strings and unpaired surrogates (which become
@@ -50,6 +51,8 @@ struct json_ops {
 	void (*value)(void *user, const struct json_value *value);
 	/* An object at a watched prefix begins or ends; may be NULL. path as in json_value. */
 	void (*object)(void *user, size_t path, bool begin);
+	/* Unescaped bytes of a string at a "~" path, never empty; NULL where there is none. */
+	void (*piece)(void *user, size_t path, struct slice bytes);
 };
 
 /*

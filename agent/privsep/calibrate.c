@@ -203,9 +203,9 @@ static int find_own_site(struct own_site *out)
 	return rc;
 }
 
-int calibrate(struct broker_caps *out, char *err, size_t err_size)
+int calibrate(struct probe_caps *out, char *err, size_t err_size)
 {
-	struct broker_caps caps = {0};
+	struct probe_caps caps = {0};
 	struct utsname uts;
 	struct own_site site;
 	enum attach_kind plain;

@@ -8,12 +8,12 @@
 #ifndef TT_CALIBRATE_H
 #define TT_CALIBRATE_H
 
-#include "agent/privsep/broker.h"
+#include "agent/privsep/probes.h"
 
 /*
  * Fills kernel_release, btf, multi, session, trampoline_safe; attach and returns are the best
  * choice. Returns 0, or -errno with one line in err: -EPERM, -ENOTSUP.
  */
-int calibrate(struct broker_caps *out, char *err, size_t err_size) TT_MUST_CHECK;
+int calibrate(struct probe_caps *out, char *err, size_t err_size) TT_MUST_CHECK;
 
 #endif

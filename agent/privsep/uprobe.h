@@ -6,7 +6,7 @@
 #ifndef TT_UPROBE_H
 #define TT_UPROBE_H
 
-#include "agent/privsep/broker.h"
+#include "agent/privsep/probes.h"
 
 struct uprobe_spec {
 	int prog_fd;

@@ -15,16 +15,22 @@ static const char *const hosts[] = {
 };
 
 static const struct api_path paths[] = {
-	{"POST", "/deployments/{model}/chat/completions", "chat.completions", "chat",
+	{"POST", "/deployments/{deployment}/chat/completions", "chat.completions", "chat",
 	 &dialect_openai_chat},
-	{"POST", "/deployments/{model}/completions", "completions", "text_completion",
+	{"POST", "/deployments/{deployment}/completions", "completions", "text_completion",
 	 &dialect_openai_chat},
-	{"POST", "/deployments/{model}/embeddings", "embeddings", "embeddings",
+	{"POST", "/deployments/{deployment}/embeddings", "embeddings", "embeddings",
 	 &dialect_openai_chat},
+	PATHS_MEDIA("/deployments/{deployment}"),
+	PATHS_MEDIA("/v1"),
+	PATHS_RUNS,
 	{"POST", "/models/chat/completions", "chat.completions", "chat", &dialect_foundry},
 	PATHS_MESSAGES,
+	PATHS_BATCHES,
 	/* /openai/v1 serves Foundry's models too. */
 	PATHS_OPENAI(&dialect_foundry),
+	PATH_REALTIME(&dialect_azure_realtime),
+	PATH_RESPONSES_SOCKET,
 	PATHS_FREE,
 };
 

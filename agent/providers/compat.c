@@ -1,17 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Providers that speak OpenAI's dialects; some Anthropic's too. Where a vendor counts differently
- * (xAI's reasoning, DeepSeek's cache hits, Groq's x_groq, costs on the wire) the dialect's rows and
+ * (DeepSeek's cache hits, Groq's x_groq, costs on the wire) the dialect's rows and
  * totals tell. One row each.
  */
 #include "agent/providers/builtin.h"
 #include "agent/providers/paths.h"
 
 static const struct api_path paths[] = {
-	PATHS_OPENAI(&dialect_openai_chat),
-	PATHS_MESSAGES,
-	{"POST", "/messages", "messages", "chat", &dialect_anthropic},
-	PATHS_FREE,
+	PATHS_COMPATIBLE,
 };
 
 static const struct api_path writer_paths[] = {
@@ -34,7 +31,6 @@ const struct provider compat_providers[] = {
 	COMPAT("fireworks_ai", "x-request-id", "api.fireworks.ai"),
 	COMPAT("openrouter", "x-generation-id", "openrouter.ai"),
 	COMPAT("perplexity", "x-request-id", "api.perplexity.ai"),
-	COMPAT("x_ai", "x-request-id", "api.x.ai"),
 	COMPAT("cerebras", "x-request-id", "api.cerebras.ai"),
 	COMPAT("huggingface", "x-request-id", "router.huggingface.co"),
 	COMPAT("zai", "x-log-id", "api.z.ai", "open.bigmodel.cn"),
@@ -56,9 +52,8 @@ const struct provider compat_providers[] = {
 		.request_id_header = "x-request-id",
 		.prices = "writer",
 	},
-	/* Local servers have no host of their own: named by --provider.host. */
+	/* A local server has no host of its own: named by --provider.host. */
 	COMPAT("vllm", "x-request-id", NULL),
-	COMPAT("ollama", "x-request-id", NULL),
 };
 
 const size_t compat_provider_count = ARRAY_LEN(compat_providers);

@@ -8,7 +8,11 @@ static const struct api_path paths[] = {
 	PATH_CHAT(&dialect_openai_chat),
 	PATH_COMPLETIONS(&dialect_openai_chat),
 	PATH_EMBEDDINGS(&dialect_openai_chat),
+	{"POST", "/v1/audio/transcriptions", "audio.transcriptions", "transcription",
+	 &dialect_openai_chat},
 	{"POST", "/v1/ocr", "ocr", "ocr", &dialect_mistral_ocr},
+	{"GET", "/batch/jobs/{id}", "batches", "chat", &dialect_mistral_batch},
+	{"GET", "/files/{id}/content", "batches", "chat", &dialect_openai_batch_lines},
 	PATHS_FREE,
 };
 

@@ -7,6 +7,11 @@ static const char *const hosts[] = {"api.openai.com", "chatgpt.com", NULL};
 
 static const struct api_path paths[] = {
 	PATHS_OPENAI(&dialect_openai_chat),
+	PATH_REALTIME(&dialect_openai_realtime),
+	PATH_RESPONSES_SOCKET,
+	PATHS_MEDIA(""),
+	PATHS_RUNS,
+	PATHS_BATCHES,
 	PATHS_FREE,
 };
 

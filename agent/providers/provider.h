@@ -21,20 +21,38 @@ struct json_paths;
  * doubled slashes; the first matching row of a provider counts.
  */
 struct api_path {
-	const char *method;    /* "POST" */
-	const char *suffix;    /* "/chat/completions"; '*' = one segment, "{model}" = the model */
-	const char *api;       /* "chat.completions" */
-	const char *operation; /* gen_ai.operation.name */
-	const struct dialect *dialect; /* NULL: known and not billable */
+	const char *method; /* "POST" */
+	/*
+	 * "/chat/completions"; '*' = one segment, "{model}" = the model, "{deployment}" = a name
+	 * that stands for one, "{id}" = the object that is read. "{model}:verb" = a segment of
+	 * both, ":verb" = one that ends in it.
+	 */
+	const char *suffix;
+	const char *api;	       /* "chat.completions" */
+	const char *operation;	       /* gen_ai.operation.name */
+	const struct dialect *dialect; /* NULL: known and no row */
 };
 
 struct provider {
-	const char *name;	  /* gen_ai.provider.name or vendor short name */
-	const char *const *hosts; /* suffixes, NULL-ended: "api.openai.com", "openai.azure.com" */
+	const char *name; /* gen_ai.provider.name or vendor short name */
+	/*
+	 * Suffixes of whole labels, NULL-ended: "api.openai.com", "openai.azure.com". Behind a '-'
+	 * one may begin inside a label: "-aiplatform.googleapis.com". '*' = one label.
+	 */
+	const char *const *hosts;
+	const char *const *regions; /* what '*' is known to stand for, NULL-ended; or NULL */
+	/*
+	 * "name:port" of servers on this host, or NULL: self-hosted. Only the path brings them to
+	 * the kernel's notice, since its table of hosts knows no ports.
+	 */
+	const char *const *own_hosts;
 	const struct api_path *paths;
 	size_t path_count;
 	const char *request_id_header; /* "x-request-id" */
-	const char *prices;	       /* provider key in the price catalogue */
+	bool request_id_is_answers;    /* answers that carry no id go by the request's */
+	/* The model that a name in the path or the answer means; NULL: the name itself. */
+	struct slice (*model_of)(struct slice name);
+	const char *prices; /* provider key in the price catalogue */
 };
 
 struct provider_table;
@@ -75,8 +93,17 @@ const struct api_path *provider_path(const struct provider *p, struct slice meth
  */
 bool provider_is_poll(const struct provider *p, struct slice method, struct slice target);
 
-/* The segment of target that stands for "{model}" in path, or {NULL, 0}. */
+/* What stands for "{model}" or "{deployment}" in path, or {NULL, 0}. */
 struct slice provider_path_model(const struct api_path *path, struct slice target);
+
+/* What stands for "{id}" in path, or {NULL, 0}. */
+struct slice provider_path_object(const struct api_path *path, struct slice target);
+
+/* What was made earlier is read back, and gives a row only for usage that was not counted yet. */
+bool provider_path_reads(const struct api_path *path);
+
+/* The path names a deployment, which is no model. */
+bool provider_path_is_deployment(const struct api_path *path);
 
 /* Every path suffix of the shape rule, for the kernel's table. */
 void provider_each_shape(void (*each)(void *user, const char *suffix), void *user);

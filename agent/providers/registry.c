@@ -5,11 +5,13 @@
 #include <errno.h>
 #include <stdio.h>
 
-#define DIALECTS_MAX 16
+#define DIALECTS_MAX 48
 #define SEGMENTS_MAX 32
 
 static const struct provider *const own_file[] = {
-	&provider_openai, &provider_anthropic, &provider_azure, &provider_gemini, &provider_mistral,
+	&provider_openai,  &provider_anthropic, &provider_azure,  &provider_gemini,
+	&provider_mistral, &provider_cohere,	&provider_ollama, &provider_vertex,
+	&provider_bedrock, &provider_xai,
 };
 
 #define PROVIDERS (ARRAY_LEN(own_file) + compat_provider_count)
@@ -53,7 +55,7 @@ static struct slice host_name(struct slice host, struct slice *port)
 	return (struct slice){host.ptr, i - 1};
 }
 
-/* name ends in suffix at a label boundary, whatever the case. */
+/* name ends in suffix, at a label boundary unless that begins with '-', whatever the case. */
 static bool under_suffix(struct slice name, struct slice suffix)
 {
 	struct slice end;
@@ -63,8 +65,30 @@ static bool under_suffix(struct slice name, struct slice suffix)
 	if (!suffix.len || name.len < suffix.len)
 		return false;
 	end = (struct slice){name.ptr + name.len - suffix.len, suffix.len};
-	return slice_ieq(end, suffix) &&
-	       (name.len == suffix.len || name.ptr[name.len - suffix.len - 1] == '.');
+	return slice_ieq(end, suffix) && (name.len == suffix.len || suffix.ptr[0] == '-' ||
+					  name.ptr[name.len - suffix.len - 1] == '.');
+}
+
+/* The same for a built-in suffix, in which one label may be any. */
+static bool under_pattern(struct slice name, const char *pattern)
+{
+	const char *star = strchr(pattern, '*');
+	struct slice head, tail;
+
+	if (!star)
+		return under_suffix(name, slice_of(pattern));
+	head = (struct slice){pattern, (size_t)(star - pattern - 1)};
+	tail = slice_of(star + 2);
+	if (!under_suffix(name, tail))
+		return false;
+	name.len -= tail.len + (name.ptr[name.len - 1] == '.');
+	if (name.len)
+		name.len--; /* the dot before the tail */
+	tail.len = name.len;
+	while (name.len && name.ptr[name.len - 1] != '.')
+		name.len--;
+	return name.len && name.len < tail.len &&
+	       under_suffix((struct slice){name.ptr, name.len - 1}, head);
 }
 
 /* 0 = no match; a named port outranks any length of name. */
@@ -79,14 +103,25 @@ static size_t entry_rank(const struct host_entry *e, struct slice name, struct s
 	return slice_eq(slice_of(e->port), port) ? suffix.len + CALL_HOST_MAX : 0;
 }
 
-static struct provider_host builtin_host(struct slice name)
+static bool is_own_host(const struct provider *p, struct slice host)
+{
+	for (const char *const *h = p->own_hosts; h && *h; h++) {
+		if (slice_ieq(slice_of(*h), host))
+			return true;
+	}
+	return false;
+}
+
+static struct provider_host builtin_host(struct slice host, struct slice name)
 {
 	struct provider_host found = {NULL, ROLE_UNKNOWN};
 	size_t best = 0;
 
 	for (size_t i = 0; i < PROVIDERS; i++) {
+		if (is_own_host(provider_at(i), host))
+			return (struct provider_host){provider_at(i), ROLE_SELF_HOSTED};
 		for (const char *const *h = provider_at(i)->hosts; *h; h++) {
-			if (strlen(*h) > best && under_suffix(name, slice_of(*h))) {
+			if (strlen(*h) > best && under_pattern(name, *h)) {
 				best = strlen(*h);
 				found = (struct provider_host){provider_at(i), ROLE_DIRECT};
 			}
@@ -109,7 +144,25 @@ struct provider_host provider_table_host(const struct provider_table *t, struct 
 			found = &t->host[i];
 		}
 	}
-	return found ? found->means : builtin_host(name);
+	return found ? found->means : builtin_host(host, name);
+}
+
+/* A suffix, or all that it is known to stand for. */
+static void each_region(const struct provider *p, const char *pattern,
+			void (*each)(void *user, const char *suffix), void *user)
+{
+	const char *star = strchr(pattern, '*');
+	char name[CALL_HOST_MAX];
+
+	if (!star) {
+		each(user, pattern);
+		return;
+	}
+	for (const char *const *r = p->regions; r && *r; r++) {
+		snprintf(name, sizeof(name), "%.*s%s%s", (int)(star - pattern), pattern, *r,
+			 star + 1);
+		each(user, name);
+	}
 }
 
 void provider_table_each_host(const struct provider_table *t,
@@ -119,7 +172,7 @@ void provider_table_each_host(const struct provider_table *t,
 		each(user, t->host[i].name);
 	for (size_t i = 0; i < PROVIDERS; i++) {
 		for (const char *const *h = provider_at(i)->hosts; *h; h++)
-			each(user, *h);
+			each_region(provider_at(i), *h, each, user);
 	}
 }
 
@@ -129,6 +182,7 @@ static int refuse(char *err, size_t err_size, const char *spec, const char *why)
 {
 	snprintf(err, err_size, "provider host \"%.*s\": %s; write HOST=PROVIDER[,role=ROLE]", 128,
 		 spec, why);
+	slice_copy(err, err_size, slice_of(err)); /* spec may hold what steers a terminal */
 	return -EINVAL;
 }
 
@@ -209,8 +263,11 @@ struct segments {
 static struct slice target_path(struct slice target)
 {
 	const char *scheme = target.len ? memmem(target.ptr, target.len, "://", 3) : NULL;
-	const char *start = target.ptr, *end = target.ptr + target.len;
+	const char *start = target.ptr, *end;
 
+	if (!target.len)
+		return target;
+	end = target.ptr + target.len;
 	if (scheme && target.ptr[0] != '/') {
 		start = memchr(scheme + 3, '/', (size_t)(end - scheme - 3));
 		if (!start)
@@ -240,18 +297,33 @@ static void split(struct slice path, struct segments *out)
 	}
 }
 
-/* Both are in reverse order; model is set by "{model}". */
+/* One segment; model is set by what stands in braces. */
+static bool segment_matches(struct slice want, struct slice have, struct slice *model)
+{
+	const char *close = want.len ? memchr(want.ptr, '}', want.len) : NULL;
+	struct slice verb = want;
+
+	if (slice_eq(want, SLICE("*")))
+		return true;
+	if (close)
+		verb = (struct slice){close + 1, (size_t)(want.ptr + want.len - close - 1)};
+	else if (want.ptr[0] != ':')
+		return slice_eq(want, have);
+	if (!slice_ends(have, verb) || have.len == verb.len)
+		return false;
+	if (close)
+		*model = (struct slice){have.ptr, have.len - verb.len};
+	return true;
+}
+
+/* Both are in reverse order; model is set by what stands in braces. */
 static bool ends_in(const struct segments *path, const struct segments *suffix, size_t skip,
 		    struct slice *model)
 {
 	if (path->count < suffix->count + skip)
 		return false;
 	for (size_t i = 0; i < suffix->count; i++) {
-		struct slice want = suffix->at[i], have = path->at[i + skip];
-
-		if (slice_eq(want, SLICE("{model}")))
-			*model = have;
-		else if (!slice_eq(want, SLICE("*")) && !slice_eq(want, have))
+		if (!segment_matches(suffix->at[i], path->at[i + skip], model))
 			return false;
 	}
 	return true;
@@ -290,22 +362,51 @@ bool provider_is_poll(const struct provider *p, struct slice method, struct slic
 	for (size_t i = 0; i < p->path_count; i++) {
 		const struct api_path *row = &p->paths[i];
 
-		if (row->dialect && !slice_eq(method, slice_of(row->method)) &&
+		if (row->dialect && !row->dialect->session && !provider_path_reads(row) &&
+		    !slice_eq(method, slice_of(row->method)) &&
 		    (path_matches(row, &path, 0, &model) || path_matches(row, &path, 1, &model)))
 			return true;
 	}
 	return false;
 }
 
-struct slice provider_path_model(const struct api_path *row, struct slice target)
+/* What stands in braces. */
+static struct slice path_name(const struct api_path *row, struct slice target)
 {
-	struct slice model = {NULL, 0};
+	struct slice name = {NULL, 0};
 	struct segments path;
 
 	split(target_path(target), &path);
-	if (!path_matches(row, &path, 0, &model))
+	if (!path_matches(row, &path, 0, &name))
 		return (struct slice){NULL, 0};
-	return model;
+	return name;
+}
+
+static bool names_object(const struct api_path *row)
+{
+	return strstr(row->suffix, "{id}") != NULL;
+}
+
+struct slice provider_path_model(const struct api_path *row, struct slice target)
+{
+	return names_object(row) ? (struct slice){NULL, 0} : path_name(row, target);
+}
+
+struct slice provider_path_object(const struct api_path *row, struct slice target)
+{
+	return names_object(row) ? path_name(row, target) : (struct slice){NULL, 0};
+}
+
+bool provider_path_reads(const struct api_path *path)
+{
+	const struct dialect *dialect = path->dialect;
+
+	return dialect && dialect->object && !dialect->session && strcmp(path->method, "GET") == 0;
+}
+
+bool provider_path_is_deployment(const struct api_path *path)
+{
+	return strstr(path->suffix, "{deployment}") != NULL;
 }
 
 /* ---- the shape rule -------------------------------------------------------------------------- */
@@ -315,9 +416,20 @@ static const struct shape {
 	const char *suffix;
 	const struct provider *provider;
 } shapes[] = {
-	{"/chat/completions", &provider_openai}, {"/v1/completions", &provider_openai},
-	{"/embeddings", &provider_openai},	 {"/v1/responses", &provider_openai},
+	{"/chat/completions", &provider_openai},
+	{"/v1/completions", &provider_openai},
+	{"/embeddings", &provider_openai},
+	{"/v1/responses", &provider_openai},
 	{"/v1/messages", &provider_anthropic},
+	{"/api/chat", &provider_ollama},
+	{"/api/generate", &provider_ollama},
+	{"/api/embed", &provider_ollama},
+	{":generateContent", &provider_gemini},
+	{":streamGenerateContent", &provider_gemini},
+	{"/converse", &provider_bedrock},
+	{"/converse-stream", &provider_bedrock},
+	{"/invoke", &provider_bedrock},
+	{"/invoke-with-response-stream", &provider_bedrock},
 };
 
 void provider_each_shape(void (*each)(void *user, const char *suffix), void *user)

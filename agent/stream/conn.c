@@ -7,7 +7,8 @@
 /* Nothing on this connection is read any more. Safe from within a parser's call. */
 static void give_up(struct conn *c)
 {
-	pairs_abandon(&c->pairs, c->now_ns);
+	c->session = NULL;
+	pairs_abandon(&c->pairs, MESSAGE_UNSEEN, c->now_ns);
 	c->ignored = true;
 }
 
@@ -46,7 +47,7 @@ static void lose_answers(struct conn *c, uint64_t missing)
 {
 	while (c->pairs.first) {
 		exchange_response_gap(c->pairs.first->x, missing);
-		pairs_abandon_first(&c->pairs, c->now_ns);
+		pairs_abandon_first(&c->pairs, MESSAGE_UNSEEN, c->now_ns);
 	}
 }
 
@@ -81,7 +82,7 @@ static void on_request_head(void *user, const struct http_head *head, uint64_t a
 	if (!err) {
 		err = pairs_push(&c->pairs, x);
 		if (err) {
-			exchange_abandon(x, c->now_ns);
+			exchange_abandon(x, MESSAGE_UNSEEN, c->now_ns);
 			exchange_free(x);
 		}
 	}
@@ -117,6 +118,66 @@ static void on_request_end(void *user, enum message_end how)
 		exchange_request_end(pair->x, how);
 }
 
+/* ---- upgraded connections ------------------------------------------------------------------ */
+
+/* A switch to another protocol: sessions are read on, anything else is none of ours. */
+static void upgrade(struct conn *c, struct pair *pair)
+{
+	if (exchange_is_session(pair->x)) {
+		c->session = pair->x;
+		c->sides[CHUNK_WRITE].place = PLACE_SURE;
+		http1_upgrade(c->sides[CHUNK_WRITE].parser);
+		return;
+	}
+	counter_add(COUNTER_CONN_BLIND_UPGRADE, 1);
+	pairs_end_reading(&c->pairs, MESSAGE_COMPLETE, c->now_ns);
+	give_up(c);
+}
+
+static void leave_blind_session(struct conn *c)
+{
+	if (!exchange_is_blind(c->session))
+		return;
+	counter_add(COUNTER_CONN_BLIND_UPGRADE, 1);
+	give_up(c);
+}
+
+static void session_bytes(struct conn *c, enum chunk_dir dir, struct slice bytes)
+{
+	if (!c->session)
+		return;
+	exchange_session_bytes(c->session, dir, bytes, c->call_begins, c->now_ns);
+	leave_blind_session(c);
+}
+
+static void session_gap(struct conn *c, enum chunk_dir dir, uint64_t n)
+{
+	if (!c->session)
+		return;
+	exchange_session_gap(c->session, dir, n, c->now_ns);
+	leave_blind_session(c);
+}
+
+static void on_client_bytes(void *user, struct slice bytes)
+{
+	session_bytes(user, CHUNK_WRITE, bytes);
+}
+
+static void on_client_gap(void *user, uint64_t n)
+{
+	session_gap(user, CHUNK_WRITE, n);
+}
+
+static void on_server_bytes(void *user, struct slice bytes)
+{
+	session_bytes(user, CHUNK_READ, bytes);
+}
+
+static void on_server_gap(void *user, uint64_t n)
+{
+	session_gap(user, CHUNK_READ, n);
+}
+
 /* ---- what the answer parser says ----------------------------------------------------------- */
 
 static enum http1_expect expect_of(const struct exchange *x)
@@ -143,11 +204,8 @@ static void on_answer_head(void *user, const struct http_head *head, uint64_t at
 		return; /* the real answer is still to come (RFC 9110 15.2) */
 	c->pairs.reading = pair;
 	exchange_response_head(pair->x, head, c->now_ns);
-	if (head->status == 101 || (expect == HTTP1_EXPECT_CONNECT && head->status / 100 == 2)) {
-		counter_add(COUNTER_CONN_BLIND_UPGRADE, 1);
-		pairs_end_reading(&c->pairs, MESSAGE_COMPLETE, c->now_ns);
-		give_up(c);
-	}
+	if (head->status == 101 || (expect == HTTP1_EXPECT_CONNECT && head->status / 100 == 2))
+		upgrade(c, pair);
 }
 
 static void on_answer_body(void *user, struct slice bytes)
@@ -180,6 +238,8 @@ static const struct http1_ops request_ops = {
 	.body = on_request_body,
 	.body_gap = on_request_gap,
 	.end = on_request_end,
+	.tunnel = on_client_bytes,
+	.tunnel_gap = on_client_gap,
 };
 
 static const struct http1_ops answer_ops = {
@@ -187,12 +247,22 @@ static const struct http1_ops answer_ops = {
 	.body = on_answer_body,
 	.body_gap = on_answer_gap,
 	.end = on_answer_end,
+	.tunnel = on_server_bytes,
+	.tunnel_gap = on_server_gap,
 };
 
 /* ---- gaps and lost places ------------------------------------------------------------------ */
 
 static void lose_place(struct conn *c, enum chunk_dir dir, uint64_t missing)
 {
+	if (c->session) {
+		session_gap(c, dir, missing);
+		return;
+	}
+	if (c->http2) {
+		multiplex_skip(c, dir, 0);
+		return;
+	}
 	c->sides[dir].place = PLACE_LOST;
 	if (dir == CHUNK_READ)
 		lose_answers(c, missing);
@@ -207,7 +277,9 @@ static void skip_gap(struct conn *c, enum chunk_dir dir, uint64_t missing)
 	struct side *side = &c->sides[dir];
 
 	counter_add(COUNTER_STREAM_GAPS, 1);
-	if (side->place == PLACE_LOST || http1_skip(side->parser, missing) == HTTP1_BROKEN)
+	if (c->http2)
+		multiplex_skip(c, dir, missing);
+	else if (side->place == PLACE_LOST || http1_skip(side->parser, missing) == HTTP1_BROKEN)
 		lose_place(c, dir, missing);
 }
 
@@ -238,7 +310,7 @@ static void find_gap(struct conn *c, const struct chunk *chunk)
 		skip_gap(c, chunk->dir, chunk->offset - expected);
 	else if (chunk->offset < expected)
 		lose_place(c, chunk->dir, 0); /* the kernel counts anew: it had forgotten */
-	else if (chunk->dir == CHUNK_READ && c->pairs.count > 1)
+	else if (chunk->dir == CHUNK_READ && c->pairs.count > 1 && !c->http2)
 		c->pipelined = true;
 }
 
@@ -273,19 +345,14 @@ static void feed_bytes(struct conn *c, const struct chunk *chunk, bool call_begi
 {
 	struct side *side = &c->sides[chunk->dir];
 
+	if (multiplex_feed(c, chunk, call_begins))
+		return;
 	if (call_begins && side->place != PLACE_SURE)
 		seek_start(c, chunk);
 	if (side->place == PLACE_LOST)
 		return;
 	if (http1_feed(side->parser, chunk->data) == HTTP1_BROKEN && !c->ignored)
 		broke(c, chunk->dir);
-}
-
-/* The gate counts HTTP/2 as blind and keeps it away; one that comes here is left alone. */
-static bool is_http2_preface(const struct conn *c, const struct chunk *chunk)
-{
-	return chunk->dir == CHUNK_WRITE && c->sides[CHUNK_WRITE].place == PLACE_LOST &&
-	       slice_starts(chunk->data, SLICE("PRI * HTTP/2.0\r\n"));
 }
 
 /* ---- the end that may be none -------------------------------------------------------------- */
@@ -298,8 +365,9 @@ static void start_afresh(struct conn *c)
 		http1_reset(parser, 0);
 		c->sides[i] = (struct side){
 			.parser = parser, .call_entry_ns = UINT64_MAX, .may_jump = true};
+		c->sniff[i] = (struct sniff){0};
 	}
-	c->ignored = c->pipelined = false;
+	c->ignored = c->pipelined = c->had_session = false;
 	c->may_end_ns = 0;
 }
 
@@ -307,8 +375,12 @@ static void start_afresh(struct conn *c)
 static void go_on(struct conn *c, const struct chunk *chunk)
 {
 	c->may_end_ns = 0;
-	if (chunk->dir == CHUNK_WRITE && request_start(chunk->data) == START_YES) {
+	if (chunk->dir == CHUNK_WRITE && conversation_start(chunk->data)) {
 		conn_restart(c, c->now_ns);
+	} else if (c->session) {
+		session_gap(c, chunk->dir, 0);
+	} else if (c->http2) {
+		multiplex_skip(c, chunk->dir, 0);
 	} else if (chunk->dir == CHUNK_WRITE) {
 		on_request_gap(c, 0);
 	} else {
@@ -337,7 +409,9 @@ void conn_end(struct conn *c, uint64_t now_ns)
 		if (c->sides[i].place != PLACE_LOST)
 			http1_eof(c->sides[i].parser);
 	}
-	pairs_abandon(&c->pairs, now_ns);
+	c->session = NULL;
+	multiplex_end(c, MESSAGE_CUT);
+	pairs_abandon(&c->pairs, MESSAGE_CUT, now_ns);
 }
 
 void conn_restart(struct conn *c, uint64_t now_ns)
@@ -348,11 +422,6 @@ void conn_restart(struct conn *c, uint64_t now_ns)
 
 static void feed_captured(struct conn *c, const struct chunk *chunk, bool call_begins)
 {
-	if (call_begins && is_http2_preface(c, chunk)) {
-		counter_add(COUNTER_DECODE_HTTP1, 1);
-		give_up(c);
-		return;
-	}
 	find_gap(c, chunk);
 	if (!c->ignored && chunk->data.len)
 		feed_bytes(c, chunk, call_begins);
@@ -376,6 +445,7 @@ void conn_feed(struct conn *c, const struct chunk *chunk)
 	if (c->ignored)
 		return;
 	c->chunk = chunk;
+	c->call_begins = call_begins;
 	feed_captured(c, chunk, call_begins);
 	c->chunk = NULL;
 }
@@ -402,13 +472,17 @@ int conn_init(struct conn *c, const struct conn_id *id, const struct exchange_en
 
 void conn_release(struct conn *c, uint64_t now_ns)
 {
-	pairs_abandon(&c->pairs, now_ns);
+	c->session = NULL;
+	c->now_ns = now_ns;
+	multiplex_end(c, MESSAGE_UNSEEN);
+	pairs_abandon(&c->pairs, MESSAGE_UNSEEN, now_ns);
 	http1_free(c->sides[CHUNK_WRITE].parser);
 	http1_free(c->sides[CHUNK_READ].parser);
 }
 
 size_t conn_memory(const struct conn *c)
 {
-	return pairs_memory(&c->pairs) + http1_memory(c->sides[CHUNK_WRITE].parser) +
+	return pairs_memory(&c->pairs) + (c->http2 ? http2_memory(c->http2) : 0) +
+	       http1_memory(c->sides[CHUNK_WRITE].parser) +
 	       http1_memory(c->sides[CHUNK_READ].parser);
 }

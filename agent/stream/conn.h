@@ -3,7 +3,8 @@
  * The connection table: chunks in stream order in, HTTP messages out to exchanges. It finds gaps by
  * stream offsets, tells request from answer by direction (the client writes requests), finds its
  * place again at the next message start after a gap or a late join, and bounds what hostile or idle
- * connections hold: CONNS_MAX entries, CONN_IDLE_NS, CONN_MEMORY_MAX in all.
+ * connections hold: CONNS_MAX entries, CONN_IDLE_NS, CONN_MEMORY_MAX in all. What is too much goes
+ * from the process that holds most, the connection first that it used longest ago.
  */
 #ifndef TT_CONN_H
 #define TT_CONN_H
@@ -11,12 +12,13 @@
 #include "agent/capture/chunk.h"
 #include "agent/exchange/exchange.h"
 
-#define CONNS_MAX	  8192
-#define CONN_IDLE_NS	  (600ULL * NSEC_PER_SEC)
-#define CONN_MEMORY_MAX	  (64u << 20)
-#define CONN_PIPELINE_MAX 64 /* requests awaiting their answer on one connection */
-#define CONN_MAY_END_NS	  (1ULL * NSEC_PER_SEC) /* without bytes after a sign of the end */
-#define CONN_HOST_MAX	  128
+#define CONNS_MAX	     8192
+#define CONN_IDLE_NS	     (600ULL * NSEC_PER_SEC)
+#define CONN_SESSION_IDLE_NS (7200ULL * NSEC_PER_SEC) /* of a WebSocket */
+#define CONN_MEMORY_MAX	     (64u << 20)
+#define CONN_PIPELINE_MAX    64 /* requests awaiting their answer on one connection */
+#define CONN_MAY_END_NS	     (1ULL * NSEC_PER_SEC) /* without bytes after a sign of the end */
+#define CONN_HOST_MAX	     128
 
 struct conn_table;
 
@@ -25,9 +27,9 @@ int conn_table_new(struct conn_table **out, const struct exchange_env *env) TT_M
 void conn_table_free(struct conn_table *t); /* open exchanges are abandoned first */
 
 /*
- * A connection became candidate or watched: a request start was seen. With a generation that is new
- * here it is a new connection in the memory of an old one, which ends. host is the gate's server
- * name or "".
+ * A connection became candidate or watched: a request start was seen. One that is known here ends:
+ * this is a new one in its memory, or the kernel, which counts anew, has forgotten it. host is the
+ * gate's server name or "".
  */
 void conn_table_open(struct conn_table *t, const struct conn_id *id, const char *host,
 		     uint64_t now_ns);

@@ -36,6 +36,11 @@ enum start request_start(struct slice data)
 		       : START_NO;
 }
 
+bool conversation_start(struct slice data)
+{
+	return slice_starts(data, SLICE(HTTP2_PREFACE)) || request_start(data) == START_YES;
+}
+
 enum start message_start(enum chunk_dir dir, struct slice data)
 {
 	return dir == CHUNK_WRITE ? request_start(data) : compare_start(data, SLICE("HTTP/1."));

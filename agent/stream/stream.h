@@ -2,12 +2,13 @@
 /*
  * One connection and its open exchanges. Private to agent/stream: table.c owns connections, conn.c
  * keeps the place in both directions of one, start.c finds a lost one, pair.c knows which request
- * an answer answers.
+ * an answer answers, multiplex.c does all of it where the connection speaks HTTP/2.
  */
 #ifndef TT_STREAM_H
 #define TT_STREAM_H
 
 #include "agent/http1/http1.h"
+#include "agent/http2/http2.h"
 #include "agent/stream/conn.h"
 
 /* Is there a message start at the front of a piece? */
@@ -15,11 +16,17 @@ enum start { START_NO, START_MAYBE, START_YES };
 
 /* START_YES only when the whole request line is there: a prompt may hold "GET " too. */
 enum start request_start(struct slice data);
+/* A new connection begins so, in either version of HTTP. */
+bool conversation_start(struct slice data);
 enum start message_start(enum chunk_dir dir, struct slice data);
 
 /* An exchange whose answer has not ended. */
 struct pair {
 	struct exchange *x;
+	bool sent;     /* HTTP/2: the request is over */
+	bool answered; /* HTTP/2: the answer has begun */
+	bool upgrade;  /* HTTP/2: an extended CONNECT */
+	bool session;  /* HTTP/2: what both directions of the stream carry is a session's */
 	struct pair *prev, *next;
 };
 
@@ -34,11 +41,14 @@ struct pairs {
 /* Takes x on success. Returns 0, or -ENOMEM, -E2BIG beyond CONN_PIPELINE_MAX: x stays the caller's.
  */
 int pairs_push(struct pairs *p, struct exchange *x) TT_MUST_CHECK;
+/* The same for one that is told from others by its stream; NULL, or it is to be given back. */
+struct pair *pairs_add(struct pairs *p, struct exchange *x);
+void pairs_remove(struct pairs *p, struct pair *pair);
 /* The answer that was being read is over. */
 void pairs_end_reading(struct pairs *p, enum message_end how, uint64_t now_ns);
 /* The first exchange gets no answer that could be told from another. */
-void pairs_abandon_first(struct pairs *p, uint64_t now_ns);
-void pairs_abandon(struct pairs *p, uint64_t now_ns); /* all of them */
+void pairs_abandon_first(struct pairs *p, enum message_end how, uint64_t now_ns);
+void pairs_abandon(struct pairs *p, enum message_end how, uint64_t now_ns); /* all of them */
 void pairs_may_end(struct pairs *p, uint64_t now_ns);
 void pairs_rest(struct pairs *p, uint64_t now_ns); /* nothing has come for a while */
 size_t pairs_memory(const struct pairs *p);
@@ -59,10 +69,21 @@ struct side {
 	uint64_t call_entry_ns; /* of the last chunk: its other pieces carry the same */
 };
 
+/* A call's first bytes, while they may be those of HTTP/2. */
+struct sniff {
+	char bytes[sizeof(HTTP2_PREFACE) - 1];
+	size_t len;
+	bool over;
+};
+
 struct conn {
 	struct conn_id id;
 	const struct exchange_env *env;
-	struct side sides[2]; /* by enum chunk_dir */
+	struct side sides[2];  /* by enum chunk_dir */
+	struct sniff sniff[2]; /* by enum chunk_dir */
+	struct http2 *http2;   /* NULL: HTTP/1.1, or not yet known */
+	bool had_session;      /* on a stream of HTTP/2 */
+	bool joined_late;      /* its beginning was not seen (HTTP/2) */
 	struct pairs pairs;
 	const struct chunk *chunk; /* being fed */
 	uint64_t now_ns;	   /* of the last thing that happened here */
@@ -70,11 +91,22 @@ struct conn {
 	uint64_t start_entry_ns;   /* of the chunk with the first byte of the request being read */
 	uint64_t last_entry_ns;	   /* the same of the request before */
 	uint32_t index_in_record;
-	bool ignored;	/* nothing is read any more: upgraded, HTTP/2, or lost for good */
+	bool call_begins;	  /* the chunk being fed is the first of its call */
+	struct exchange *session; /* upgraded: what both directions carry is this one's, or NULL */
+	bool ignored;		  /* nothing is read any more: upgraded, or lost for good */
 	bool pipelined; /* two requests were open while answers came: no lost place is found again
 			 */
 	char host[CONN_HOST_MAX];
 };
+
+/*
+ * Takes the bytes when the connection speaks HTTP/2: as was found before, or by the preface, or,
+ * where the place is lost anyway, by a call that begins with what can only be a frame.
+ */
+bool multiplex_feed(struct conn *c, const struct chunk *chunk, bool call_begins);
+/* n bytes were not seen; 0: anything may be missing. */
+void multiplex_skip(struct conn *c, enum chunk_dir dir, uint64_t n);
+void multiplex_end(struct conn *c, enum message_end how); /* HTTP/1.1 may follow */
 
 /* Returns 0 or -ENOMEM. */
 int conn_init(struct conn *c, const struct conn_id *id, const struct exchange_env *env,

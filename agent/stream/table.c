@@ -29,10 +29,19 @@ static unsigned int key_hash(const struct key *key)
 #include <uthash.h>
 #include <utlist.h>
 
+/* A process with connections. */
+struct owner {
+	struct key key; /* ssl is 0 */
+	size_t conns, memory;
+	bool in_table;
+	UT_hash_handle hh;
+};
+
 struct entry {
 	struct conn conn;
 	struct key key;
-	size_t memory; /* charged to the table */
+	struct owner *owner;
+	size_t memory; /* charged to the table and to the owner */
 	bool in_table;
 	struct entry *prev, *next; /* by last use, the oldest first */
 	UT_hash_handle hh;
@@ -42,6 +51,7 @@ struct conn_table {
 	const struct exchange_env *env;
 	struct entry *by_key;
 	struct entry *by_use;
+	struct owner *owners;
 	size_t memory;
 	uint64_t now_ns;
 };
@@ -57,11 +67,78 @@ int conn_table_new(struct conn_table **out, const struct exchange_env *env)
 	return 0;
 }
 
+/* ---- who holds how much ---------------------------------------------------------------------- */
+
+/* With one connection more; NULL: no memory. */
+static struct owner *owner_take(struct conn_table *t, const struct conn_id *id)
+{
+	struct key key = {0, id->start_boot_ns, id->tgid};
+	struct owner *owner;
+
+	HASH_FIND(hh, t->owners, &key, sizeof(key), owner);
+	if (!owner) {
+		owner = calloc(1, sizeof(*owner));
+		if (!owner)
+			return NULL;
+		owner->key = key;
+		owner->in_table = true;
+		HASH_ADD(hh, t->owners, key, sizeof(owner->key), owner);
+		if (!owner->in_table) {
+			free(owner);
+			return NULL;
+		}
+	}
+	owner->conns++;
+	return owner;
+}
+
+static void owner_leave(struct conn_table *t, struct owner *owner)
+{
+	if (--owner->conns)
+		return;
+	HASH_DELETE(hh, t->owners, owner);
+	free(owner);
+}
+
+static size_t memory_of(const struct owner *owner)
+{
+	return owner->memory;
+}
+
+static size_t conns_of(const struct owner *owner)
+{
+	return owner->conns;
+}
+
+/*
+ * Who has to give way: the process that holds most, with the connection it used longest ago. What
+ * one of them opens without end costs the others nothing.
+ */
+static struct entry *victim(const struct conn_table *t, size_t (*held)(const struct owner *owner))
+{
+	struct owner *most = t->by_use->owner, *owner, *tmp;
+	struct entry *e;
+
+	HASH_ITER (hh, t->owners, owner, tmp) {
+		if (held(owner) > held(most))
+			most = owner;
+	}
+	DL_FOREACH(t->by_use, e)
+	{
+		if (e->owner == most)
+			break;
+	}
+	return e;
+}
+
+/* ---- entries --------------------------------------------------------------------------------- */
+
 static void charge(struct conn_table *t, struct entry *e)
 {
 	size_t memory = sizeof(*e) + conn_memory(&e->conn);
 
 	t->memory += memory - e->memory;
+	e->owner->memory += memory - e->memory;
 	e->memory = memory;
 }
 
@@ -70,6 +147,8 @@ static void remove_entry(struct conn_table *t, struct entry *e)
 	HASH_DELETE(hh, t->by_key, e);
 	DL_DELETE(t->by_use, e);
 	t->memory -= e->memory;
+	e->owner->memory -= e->memory;
+	owner_leave(t, e->owner);
 	conn_release(&e->conn, t->now_ns);
 	free(e);
 }
@@ -107,13 +186,10 @@ static struct entry *find(const struct conn_table *t, const struct conn_id *id)
 	return e;
 }
 
-static struct entry *add(struct conn_table *t, const struct conn_id *id)
+static struct entry *new_entry(struct conn_table *t, const struct conn_id *id)
 {
-	struct entry *e;
+	struct entry *e = calloc(1, sizeof(*e));
 
-	if (HASH_COUNT(t->by_key) >= CONNS_MAX)
-		evict(t, t->by_use, COUNTER_CONN_EVICTED);
-	e = calloc(1, sizeof(*e));
 	if (!e)
 		return NULL;
 	e->key = (struct key){id->ssl, id->start_boot_ns, id->tgid};
@@ -121,13 +197,28 @@ static struct entry *add(struct conn_table *t, const struct conn_id *id)
 		free(e);
 		return NULL;
 	}
-	e->in_table = true;
-	HASH_ADD(hh, t->by_key, key, sizeof(e->key), e);
-	if (!e->in_table) {
-		conn_release(&e->conn, t->now_ns);
-		free(e);
+	e->owner = owner_take(t, id);
+	e->in_table = e->owner != NULL;
+	if (e->in_table)
+		HASH_ADD(hh, t->by_key, key, sizeof(e->key), e);
+	if (e->in_table)
+		return e;
+	if (e->owner)
+		owner_leave(t, e->owner);
+	conn_release(&e->conn, t->now_ns);
+	free(e);
+	return NULL;
+}
+
+static struct entry *add(struct conn_table *t, const struct conn_id *id)
+{
+	struct entry *e;
+
+	if (HASH_COUNT(t->by_key) >= CONNS_MAX)
+		evict(t, victim(t, conns_of), COUNTER_CONN_EVICTED);
+	e = new_entry(t, id);
+	if (!e)
 		return NULL;
-	}
 	DL_APPEND(t->by_use, e);
 	charge(t, e);
 	return e;
@@ -151,32 +242,27 @@ static struct entry *use(struct conn_table *t, const struct conn_id *id)
 
 static void hold_budget(struct conn_table *t)
 {
-	while (t->memory > CONN_MEMORY_MAX) {
-		struct entry *e, *most = t->by_use;
-
-		DL_FOREACH(t->by_use, e)
-		{
-			if (e->memory > most->memory)
-				most = e;
-		}
-		evict(t, most, COUNTER_CONN_EVICTED_MEMORY);
-	}
+	while (t->memory > CONN_MEMORY_MAX)
+		evict(t, victim(t, memory_of), COUNTER_CONN_EVICTED_MEMORY);
 }
 
 void conn_table_open(struct conn_table *t, const struct conn_id *id, const char *host,
 		     uint64_t now_ns)
 {
+	bool known = find(t, id);
 	struct entry *e;
 
 	t->now_ns = now_ns;
 	e = use(t, id);
 	if (!e)
 		return;
-	if (e->conn.id.generation != id->generation) {
+	/* Its offsets begin anew. The generation need not grow: the kernel may have forgotten it.
+	 */
+	if (known)
 		conn_restart(&e->conn, now_ns);
-		e->conn.id = *id;
+	if (e->conn.id.generation != id->generation)
 		e->conn.host[0] = '\0';
-	}
+	e->conn.id = *id;
 	if (host[0])
 		slice_copy(e->conn.host, sizeof(e->conn.host), slice_of(host));
 	charge(t, e);
@@ -238,7 +324,9 @@ void conn_table_tick(struct conn_table *t, uint64_t now_ns)
 		pairs_rest(&c->pairs, c->now_ns);
 		if (c->may_end_ns)
 			end_entry(t, e);
-		else if (older_than(c->now_ns, now_ns, CONN_IDLE_NS))
+		else if (older_than(c->now_ns, now_ns,
+				    c->session || c->had_session ? CONN_SESSION_IDLE_NS
+								 : CONN_IDLE_NS))
 			evict(t, e, COUNTER_CONN_EVICTED_IDLE);
 	}
 }

@@ -1,50 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Anthropic messages. Input tokens are the uncached part only; thinking is inside output tokens.
- * A stream opens with message.usage, then message_delta's usage replaces it field by field.
- */
-#include "agent/usage/dialect.h"
+#include "agent/usage/anthropic.h"
 
-#define USAGE_COUNTS(p, kind)                                                                     \
-	{p ".input_tokens", kind, RAW_INPUT, NULL}, {p ".output_tokens", kind, RAW_OUTPUT, NULL}, \
-		{p ".cache_read_input_tokens", kind, RAW_CACHED, NULL},                           \
-		{p ".cache_creation_input_tokens", kind, RAW_CACHE_WRITE, NULL},                  \
-		{p ".cache_creation.ephemeral_5m_input_tokens", kind, RAW_CACHE_WRITE_5M, NULL},  \
-		{p ".cache_creation.ephemeral_1h_input_tokens", kind, RAW_CACHE_WRITE_1H, NULL},  \
-	{                                                                                         \
-		p ".output_tokens_details.thinking_tokens", kind, RAW_REASONING, NULL             \
-	}
+static const struct dialect_row rows[] = {ANTHROPIC_ROWS};
 
-#define USAGE(p)                                                                             \
-	{p ".**", ROW_RAW, 0, NULL}, USAGE_COUNTS(p, ROW_COUNT),                             \
-		{p ".server_tool_use.web_search_requests", ROW_COUNT, RAW_WEB_SEARCH, NULL}, \
-		{p ".service_tier", ROW_TEXT, TEXT_SERVICE_TIER, NULL},                      \
-		{p ".inference_geo", ROW_TEXT, TEXT_INFERENCE_GEO, NULL},                    \
-	{                                                                                    \
-		p ".speed", ROW_TEXT, TEXT_SPEED, NULL                                       \
-	}
+/* Of the results of a batch, only what succeeded has a message. */
+static const struct dialect_row results_rows[] = {
+	ANTHROPIC_USAGE("result.message.usage"),
+	{"result.message.usage{}", ROW_USAGE, 0, NULL},
+	{"result.message.usage.iterations[]{}", ROW_ITEM, 0, NULL},
+	{"result.message.usage.iterations[].type", ROW_TEXT, TEXT_ITEM_TYPE, NULL},
+	{"result.message.usage.iterations[].model", ROW_TEXT, TEXT_ITEM_MODEL, NULL},
+	ANTHROPIC_COUNTS("result.message.usage.iterations[]", ROW_ITEM_COUNT),
+	{"result.message.id", ROW_TEXT, TEXT_RESPONSE_ID, NULL},
+	{"result.message.model", ROW_TEXT, TEXT_MODEL, NULL},
+	{"custom_id", ROW_UNIT_NAME, 0, NULL},
+};
 
-static const struct dialect_row rows[] = {
-	USAGE("usage"),
-	/* The usage of message_start is an opening: no ROW_USAGE, its counts are not final. */
-	USAGE("message.usage"),
-	{"usage{}", ROW_USAGE, 0, NULL},
-	{"usage.iterations[]{}", ROW_ITEM, 0, NULL},
-	{"usage.iterations[].type", ROW_TEXT, TEXT_ITEM_TYPE, NULL},
-	{"usage.iterations[].model", ROW_TEXT, TEXT_ITEM_MODEL, NULL},
-	USAGE_COUNTS("usage.iterations[]", ROW_ITEM_COUNT),
+static const struct dialect_row batch_rows[] = {
 	{"id", ROW_TEXT, TEXT_RESPONSE_ID, NULL},
-	{"message.id", ROW_TEXT, TEXT_RESPONSE_ID, NULL},
-	{"model", ROW_TEXT, TEXT_MODEL, NULL},
-	{"message.model", ROW_TEXT, TEXT_MODEL, NULL},
-	{"type", ROW_TYPE, 0, "message"},
-	{"delta.stop_reason", ROW_FINISH, 0, NULL},
-	{"delta.text#", ROW_CONTENT, 0, NULL},
-	{"delta.thinking#", ROW_CONTENT, 0, NULL},
-	{"delta.partial_json#", ROW_CONTENT, 0, NULL},
-	{"content[].text#", ROW_CONTENT, 0, NULL},
-	{"error{}", ROW_ERROR, 0, NULL},
-	{"error.type", ROW_TEXT, TEXT_ERROR_TYPE, NULL},
+	{"type", ROW_MARK, 0, "message_batch"},
+	{"ended_at", ROW_TEXT, TEXT_DATE, NULL},
 };
 
 static const char *const ends[] = {"message_stop", NULL};
@@ -68,7 +43,7 @@ static void set_cache_writes(const int64_t raw[RAW_FIELDS], struct usage *u)
 		u->mismatch = true;
 }
 
-static void set_tokens(const int64_t raw[RAW_FIELDS], struct usage *u)
+void anthropic_tokens(const int64_t raw[RAW_FIELDS], struct usage *u)
 {
 	int64_t output = raw_or_zero(raw, RAW_OUTPUT);
 
@@ -85,27 +60,32 @@ static void set_tokens(const int64_t raw[RAW_FIELDS], struct usage *u)
  * Iterations: when one of them is no plain message, the top level may leave work out. The main
  * model's bill is then the sum of messages and compactions; an advisor's is its own record.
  */
+void anthropic_counts(const struct answer *a, int64_t raw[RAW_FIELDS])
+{
+	memcpy(raw, a->raw, sizeof(a->raw));
+	if (!a->items_unlike || a->items_fallback)
+		return;
+	for (int i = RAW_INPUT; i <= RAW_CACHE_WRITE_1H; i++)
+		raw[i] = a->item_sum[i];
+}
+
 static void finish(const struct answer *a, struct usage *u)
 {
 	int64_t raw[RAW_FIELDS];
 
-	if (a->raw[RAW_INPUT] == RAW_ABSENT && a->raw[RAW_OUTPUT] == RAW_ABSENT)
+	if (!RAW_ANY(a->raw, RAW_INPUT, RAW_OUTPUT))
 		return;
-	memcpy(raw, a->raw, sizeof(raw));
-	if (a->items_unlike && !a->items_fallback) {
-		for (int i = RAW_INPUT; i <= RAW_CACHE_WRITE_1H; i++)
-			raw[i] = a->item_sum[i];
-	}
-	set_tokens(raw, u);
+	anthropic_counts(a, raw);
+	anthropic_tokens(raw, u);
 	u->lower_bound = raw[RAW_INPUT] == RAW_ABSENT || raw[RAW_OUTPUT] == RAW_ABSENT;
 	u->tool_units[TOOL_WEB_SEARCH] = raw_or_zero(raw, RAW_WEB_SEARCH);
 	if (a->items_unknown)
 		u->mismatch = true;
 }
 
-static void finish_sub(const struct answer_sub *sub, struct usage *u)
+void anthropic_finish_sub(const struct answer_sub *sub, struct usage *u)
 {
-	set_tokens(sub->raw, u);
+	anthropic_tokens(sub->raw, u);
 }
 
 static void add_to_main(struct answer *a)
@@ -132,7 +112,7 @@ static void add_sub(struct answer *a)
 	memcpy(sub->raw, a->item_raw, sizeof(sub->raw));
 }
 
-static void item(struct answer *a)
+void anthropic_item(struct answer *a)
 {
 	const char *type = a->text[TEXT_ITEM_TYPE];
 
@@ -156,7 +136,28 @@ const struct dialect dialect_anthropic = {
 	.rows = rows,
 	.row_count = ARRAY_LEN(rows),
 	.end_types = ends,
-	.item = item,
+	.item = anthropic_item,
 	.finish = finish,
-	.finish_sub = finish_sub,
+	.finish_sub = anthropic_finish_sub,
+};
+
+const struct dialect dialect_anthropic_batch = {
+	.name = "anthropic_batch",
+	.object = "batch",
+	.batch = true,
+	.rows = batch_rows,
+	.row_count = ARRAY_LEN(batch_rows),
+};
+
+const struct dialect dialect_anthropic_batch_results = {
+	.name = "anthropic_batch_results",
+	.object = "batch",
+	.batch = true,
+	.rows = results_rows,
+	.row_count = ARRAY_LEN(results_rows),
+	.units = true,
+	.lines = true,
+	.item = anthropic_item,
+	.finish = finish,
+	.finish_sub = anthropic_finish_sub,
 };

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/usage/call.h"
 
+#include <nettle/sha2.h>
+
 const char *const token_kind_names[TOKEN_KINDS] = {
 	[TOKEN_INPUT_UNCACHED] = "input_uncached",
 	[TOKEN_INPUT_CACHE_READ] = "input_cache_read",
@@ -38,6 +40,7 @@ const char *const outcome_names[OUTCOMES] = {
 	[OUTCOME_OK] = "ok",
 	[OUTCOME_ERROR] = "error",
 	[OUTCOME_ABORTED] = "aborted",
+	[OUTCOME_UNKNOWN] = "unknown",
 };
 
 const char *const billing_mode_names[BILLING_MODES] = {
@@ -78,22 +81,35 @@ static struct tag *tags_find(struct tags *tags, struct slice key)
 
 bool tags_set(struct tags *tags, struct slice key, struct slice value, enum tag_source source)
 {
+	char clean[TAG_KEY_MAX]; /* as it will stand: keys that differ in dirt alone are one */
 	struct tag *tag;
 
-	if (key.len == 0 || key.len >= TAG_KEY_MAX)
+	if (key.len == 0 || !slice_copy(clean, sizeof(clean), key))
 		return false;
-	tag = tags_find(tags, key);
+	tag = tags_find(tags, slice_of(clean));
 	if (tag && tag->source > source)
 		return true;
 	if (!tag) {
 		if (tags->count == CALL_TAGS_MAX)
 			return false;
 		tag = &tags->item[tags->count++];
-		slice_copy(tag->key, sizeof(tag->key), key);
+		slice_copy(tag->key, sizeof(tag->key), slice_of(clean));
 	}
 	slice_copy(tag->value, sizeof(tag->value), value);
 	tag->source = source;
 	return true;
+}
+
+void usage_digest(const struct usage *usage, uint8_t digest[16])
+{
+	struct sha256_ctx hash;
+
+	sha256_init(&hash);
+	sha256_update(&hash, sizeof(usage->tokens), (const uint8_t *)usage->tokens);
+	sha256_update(&hash, sizeof(usage->tool_units), (const uint8_t *)usage->tool_units);
+	sha256_update(&hash, sizeof(usage->provider_cost_pusd),
+		      (const uint8_t *)&usage->provider_cost_pusd);
+	sha256_digest(&hash, 16, digest);
 }
 
 static int64_t sum_kinds(const struct usage *usage, int first, int last)

@@ -45,14 +45,22 @@ extern const char *const tool_unit_names[TOOL_UNITS];	/* "web_search", ... */
 enum basis {
 	BASIS_PROVIDER_REPORTED,
 	BASIS_REPORTED_USAGE,
-	BASIS_ESTIMATED,  /* a 200 without usage */
-	BASIS_PARTIAL,	  /* a cut stream: a lower bound */
-	BASIS_UNPRICED,	  /* usage known, no price matched or the host's role unknown */
-	BASIS_NOT_BILLED, /* an error status without usage: tokens null, cost 0 */
+	BASIS_ESTIMATED, /* a 200 without usage */
+	BASIS_PARTIAL,	 /* a cut stream: a lower bound */
+	BASIS_UNPRICED,	 /* usage known, no price matched or the host's role unknown */
+	/* An error status, or a prompt refused before any work, without usage; a free endpoint:
+	 * tokens null, cost 0. */
+	BASIS_NOT_BILLED,
 	BASES
 };
 
-enum outcome { OUTCOME_OK, OUTCOME_ERROR, OUTCOME_ABORTED, OUTCOMES };
+enum outcome {
+	OUTCOME_OK,
+	OUTCOME_ERROR,
+	OUTCOME_ABORTED, /* the client or the provider left before the answer's end */
+	OUTCOME_UNKNOWN, /* it was not seen how the answer ended */
+	OUTCOMES
+};
 
 enum billing_mode {
 	BILLING_METERED,
@@ -71,8 +79,8 @@ enum unpriced_reason {
 	UNPRICED_REASONS
 };
 
-extern const char *const basis_names[BASES];		    /* "reported_usage", ... */
-extern const char *const outcome_names[OUTCOMES];	    /* "ok", "error", "aborted" */
+extern const char *const basis_names[BASES];	  /* "reported_usage", ... */
+extern const char *const outcome_names[OUTCOMES]; /* "ok", "error", "aborted", "unknown" */
 extern const char *const billing_mode_names[BILLING_MODES]; /* "metered", "subscription" */
 extern const char *const unpriced_reason_names[UNPRICED_REASONS];
 
@@ -102,6 +110,19 @@ struct usage {
 	int64_t tool_units[TOOL_UNITS];
 	int64_t provider_cost_pusd;  /* cost on the wire, or -1 */
 	char raw_json[CALL_RAW_MAX]; /* the provider's own integers, unchanged; "" = none */
+};
+
+/*
+ * Usage that is told more than once (polled responses, batch results) goes by this key, made of
+ * hashes under the install's key: the ids themselves stay behind.
+ */
+struct usage_key {
+	bool set;
+	/* This very call is the work: it counts, whatever else goes by that id. Else it reads back.
+	 */
+	bool made;
+	uint8_t object[16]; /* provider, credential, kind and id */
+	uint8_t part[16];   /* line or custom id of a batch; all zero = the whole object */
 };
 
 /* Who made the call; "" or 0 in a field = unknown. */
@@ -170,6 +191,7 @@ struct call {
 	 */
 	int sub_index;
 	int64_t started_at_us; /* wall clock, Unix epoch */
+	int64_t dated_us;      /* when the provider says that it was; 0 = it is as it was seen */
 	int64_t duration_us;
 	int64_t time_to_first_token_us; /* -1 = unknown */
 
@@ -187,6 +209,9 @@ struct call {
 	char error_class[64]; /* provider's error type, "" = none */
 
 	struct usage usage;
+	struct usage_key key;
+	bool usage_conflict;   /* the same key was told with other usage: both rows say so */
+	bool summed;	       /* usage of several requests in one: no prompt of a single length */
 	char service_tier[32]; /* served tier, else requested, else "" */
 	bool batch;
 	char inference_geo[16]; /* price selectors of Anthropic */
@@ -211,6 +236,9 @@ struct call {
 
 	struct cost cost;
 };
+
+/* A hash of what the usage counts; equal usage has an equal one. */
+void usage_digest(const struct usage *usage, uint8_t digest[16]);
 
 /* Sum of the input kinds: the prompt as tiers see it. */
 int64_t usage_input_total(const struct usage *usage);

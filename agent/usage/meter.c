@@ -1,216 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "agent/usage/meter.h"
-
-#include "agent/base/money.h"
-#include "agent/sse/sse.h"
-#include "agent/usage/raw.h"
+#include "agent/usage/rows.h"
 
 #include <errno.h>
 
-enum shape { SHAPE_UNKNOWN, SHAPE_JSON, SHAPE_SSE, SHAPE_DEAD };
-
-/* Chat streams end with this in place of JSON. */
-#define DONE_MARK "[DONE]"
-
-struct meter {
-	const struct dialect *dialect;
-	enum shape shape;
-	bool sse_hint;
-	bool finish_seen;
-	struct meter_facts facts;
-	struct answer answer;
-	struct raw_store raw;
-	struct json_scan *scan;
-	struct sse sse;
-
-	/* The document being read: the body, or one event's data. */
-	bool doc_counts; /* it carried a count */
-	bool doc_items;	 /* it carried an item */
-	bool doc_broken; /* it is no JSON */
-	size_t data_len;
-	char data_head[sizeof(DONE_MARK)];
-
-	/* After a gap events are dropped up to a blank line. */
-	bool resync;
-	bool line_empty;
-	bool after_cr;
-};
-
-/* ---- what the rows mean ---------------------------------------------------------------------- */
-
-/* False when nothing was read: null, or what is no count and so casts doubt on all the others. */
-static bool read_count(struct meter *m, const struct json_value *v, int64_t *out)
-{
-	int64_t n;
-
-	if (v->type == JSON_NULL)
-		return false;
-	if ((v->type != JSON_NUMBER && v->type != JSON_STRING) || v->cut ||
-	    !decimal_parse(v->text, 0, &n) || n > RAW_COUNT_MAX) {
-		m->answer.unreadable = true;
-		return false;
-	}
-	*out = n;
-	return true;
-}
-
-static void on_count(struct meter *m, const struct dialect_row *row, const struct json_value *v)
-{
-	if (!read_count(m, v, &m->answer.raw[row->field]))
-		return;
-	m->doc_counts = true;
-	m->facts.marked = true;
-}
-
-static void on_text(struct meter *m, const struct dialect_row *row, const struct json_value *v)
-{
-	if ((v->type == JSON_STRING || v->type == JSON_NUMBER) && v->text.len)
-		slice_copy(m->answer.text[row->field], CALL_NAME_MAX, v->text);
-}
-
-static bool listed(const char *const *list, struct slice text)
-{
-	for (; list && *list; list++) {
-		if (slice_eq(slice_of(*list), text))
-			return true;
-	}
-	return false;
-}
-
-/* An event's type, from its data or its event line. */
-static void on_type(struct meter *m, struct slice type)
-{
-	if (listed(m->dialect->end_types, type))
-		m->facts.ended = true;
-	if (slice_eq(type, SLICE("error")) || slice_eq(type, SLICE("response.failed")))
-		m->facts.failed = true;
-}
-
-static void on_content(struct meter *m, const struct json_value *v)
-{
-	if (v->type != JSON_STRING || !v->text_len)
-		return;
-	m->answer.content_bytes += v->text_len;
-	m->facts.content = true;
-}
-
-static void on_value(void *user, const struct json_value *v)
-{
-	struct meter *m = user;
-	const struct dialect_row *row = &m->dialect->rows[v->path];
-	int64_t n;
-
-	switch (row->kind) {
-	case ROW_COUNT:
-		on_count(m, row, v);
-		break;
-	case ROW_USD:
-		if (v->type == JSON_NUMBER && !v->cut && decimal_parse_rounded(v->text, 12, &n))
-			m->answer.raw[row->field] = n;
-		break;
-	case ROW_TRUE:
-		m->answer.raw[row->field] = v->type == JSON_TRUE;
-		break;
-	case ROW_TEXT:
-		on_text(m, row, v);
-		break;
-	case ROW_RAW:
-		if (v->type == JSON_NUMBER && !v->cut)
-			raw_store_set(&m->raw, v->tail, v->text);
-		break;
-	case ROW_CONTENT:
-		on_content(m, v);
-		break;
-	case ROW_FINISH:
-		m->finish_seen |= v->type == JSON_STRING && v->text.len;
-		break;
-	case ROW_TYPE:
-		on_type(m, v->text);
-		__attribute__((fallthrough)); /* a type of the dialect's own is a mark of it */
-	case ROW_MARK:
-		m->facts.marked |=
-			v->type != JSON_NULL && slice_starts(v->text, slice_of(row->prefix));
-		break;
-	case ROW_ITEM_COUNT:
-		read_count(m, v, &m->answer.item_raw[row->field]);
-		break;
-	case ROW_USAGE:
-	case ROW_ERROR:
-	case ROW_ITEM:
-		break; /* objects */
-	}
-}
-
-/* The first item of a document: it lists all of them anew. */
-static void items_restart(struct answer *a)
-{
-	memset(a->item_sum, 0, sizeof(a->item_sum));
-	a->items_unlike = 0;
-	a->items_fallback = false;
-	a->items_unknown = false;
-	a->items_unbilled = false;
-	a->container_count = 0;
-	a->sub_count = 0;
-}
-
-static void on_item(struct meter *m, bool begin)
-{
-	struct answer *a = &m->answer;
-
-	if (!begin) {
-		m->dialect->item(a);
-		return;
-	}
-	if (!m->doc_items)
-		items_restart(a);
-	m->doc_items = true;
-	for (int i = TEXT_ITEM_TYPE; i < ANSWER_TEXTS; i++)
-		a->text[i][0] = '\0';
-	raw_clear(a->item_raw);
-}
-
-static void on_object(void *user, size_t path, bool begin)
-{
-	struct meter *m = user;
-	const struct answer *a = &m->answer;
-
-	switch (m->dialect->rows[path].kind) {
-	case ROW_USAGE:
-		if (!begin && m->doc_counts)
-			m->facts.final = true;
-		break;
-	case ROW_ERROR:
-		m->facts.failed = true;
-		if (!begin && (a->text[TEXT_ERROR_TYPE][0] || a->text[TEXT_ERROR_CODE][0]))
-			m->facts.marked = true;
-		break;
-	case ROW_ITEM:
-		on_item(m, begin);
-		break;
-	default:
-		break;
-	}
-}
-
-static const struct json_ops scan_ops = {.value = on_value, .object = on_object};
-
 /* ---- events ---------------------------------------------------------------------------------- */
-
-static void document_begin(struct meter *m)
-{
-	json_scan_reset(m->scan);
-	m->doc_counts = false;
-	m->doc_items = false;
-	m->doc_broken = false;
-	m->data_len = 0;
-}
 
 static void event_begin(void *user, struct slice name)
 {
 	struct meter *m = user;
 
-	document_begin(m);
-	on_type(m, name);
+	rows_document_begin(m);
+	rows_type(m, name);
 }
 
 static void event_data(void *user, struct slice piece)
@@ -222,7 +22,7 @@ static void event_data(void *user, struct slice piece)
 		n = piece.len;
 	memcpy(m->data_head + m->data_len, piece.ptr, n);
 	m->data_len += n;
-	m->doc_broken = json_scan_feed(m->scan, piece) == JSON_BROKEN;
+	m->doc = json_scan_feed(m->scan, piece);
 }
 
 static void event_end(void *user)
@@ -231,9 +31,9 @@ static void event_end(void *user)
 
 	if (slice_eq((struct slice){m->data_head, m->data_len}, SLICE(DONE_MARK)))
 		m->facts.ended = true;
-	else if (m->doc_broken)
+	else if (m->doc == JSON_BROKEN)
 		m->facts.broken = true;
-	else if (m->finish_seen && m->facts.final)
+	else if ((m->doc == JSON_DONE && m->doc_last) || (m->finish_seen && m->facts.final))
 		m->facts.ended = true;
 }
 
@@ -243,13 +43,222 @@ static const struct sse_ops event_ops = {
 	.end = event_end,
 };
 
+/* ---- messages of an event stream --------------------------------------------------------------
+ */
+
+static void chunk_bytes(void *user, struct slice piece)
+{
+	struct meter *m = user;
+
+	m->doc = json_scan_feed(m->scan, piece);
+}
+
+static bool is_json(const char *content_type)
+{
+	return !*content_type || strcmp(content_type, "application/json") == 0;
+}
+
+static void message_begin(void *user, const struct eventstream_head *head)
+{
+	struct meter *m = user;
+
+	rows_document_begin(m);
+	m->payload = is_json(head->content_type) ? PAYLOAD_JSON : PAYLOAD_OTHER;
+	if (m->chunk && strcmp(head->event_type, "chunk") == 0) {
+		m->payload = PAYLOAD_CHUNK;
+		chunk_reader_begin(m->chunk);
+	}
+	m->doc_last = rows_listed(m->dialect->end_types, slice_of(head->event_type));
+	if (!head->exception_type[0])
+		return;
+	m->facts.failed = true;
+	slice_copy(m->answer.text[TEXT_ERROR_TYPE], CALL_NAME_MAX, slice_of(head->exception_type));
+}
+
+static void message_data(void *user, struct slice piece)
+{
+	struct meter *m = user;
+
+	if (m->payload == PAYLOAD_CHUNK)
+		chunk_reader_feed(m->chunk, piece);
+	else if (m->payload == PAYLOAD_JSON)
+		m->doc = json_scan_feed(m->scan, piece);
+}
+
+/* Counts of a message whose sum does not hold are none. */
+static void message_end(void *user, bool sound)
+{
+	struct meter *m = user;
+
+	m->message_seen |= sound;
+	if (!sound && m->doc_counts)
+		m->answer.unreadable = true;
+	if (!sound || m->doc == JSON_BROKEN ||
+	    (m->payload == PAYLOAD_CHUNK && !chunk_reader_end(m->chunk)))
+		m->facts.broken = true;
+	else if (m->doc == JSON_DONE && m->doc_last)
+		m->facts.ended = true;
+}
+
+/* Bytes that begin with a zero and are no message at all: neither JSON nor events. */
+static void message_lost(void *user)
+{
+	struct meter *m = user;
+
+	m->facts.broken = true;
+	m->facts.alien |= !m->message_seen;
+	if (!m->facts.ended)
+		m->facts.final = false;
+}
+
+static const struct eventstream_ops message_ops = {
+	.begin = message_begin,
+	.data = message_data,
+	.end = message_end,
+	.lost = message_lost,
+};
+
+/* ---- one document, or one a line ------------------------------------------------------------- */
+
+/* A place to go on from comes: a blank line, a prelude, a line's end. In an array there is none. */
+static bool resyncs(const struct meter *m)
+{
+	return m->shape == SHAPE_SSE || m->shape == SHAPE_MESSAGES ||
+	       (m->shape == SHAPE_JSON && m->dialect->lines);
+}
+
+static void json_broken(struct meter *m, bool line_end)
+{
+	m->facts.broken = true;
+	if (m->facts.stream && resyncs(m)) {
+		m->resync = !line_end;
+		rows_document_begin(m);
+		return;
+	}
+	m->shape = SHAPE_DEAD;
+	m->facts.ended = false; /* junk behind a whole document, be it told with it or later */
+	m->facts.final &= m->facts.stream;
+}
+
+/* An answer of one piece, or the last line of a stream: nothing later would change its counts. */
+static void whole_document(struct meter *m)
+{
+	m->facts.ended = true;
+	m->facts.final |= m->doc_counts;
+}
+
+/* Up to and with the first byte that may end a document, or a line. */
+static struct slice document_part(struct slice bytes)
+{
+	for (size_t i = 0; i < bytes.len; i++) {
+		if (bytes.ptr[i] == '}' || bytes.ptr[i] == '\n')
+			return (struct slice){bytes.ptr, i + 1};
+	}
+	return bytes;
+}
+
+static void lines_part(struct meter *m, struct slice part)
+{
+	bool line_end = part.ptr[part.len - 1] == '\n';
+
+	if (m->resync) {
+		m->resync = !line_end;
+		return;
+	}
+	switch (json_scan_feed(m->scan, part)) {
+	case JSON_DONE:
+		if (m->doc_last || !m->facts.stream)
+			whole_document(m);
+		rows_document_begin(m);
+		break;
+	case JSON_BROKEN:
+		json_broken(m, line_end);
+		break;
+	case JSON_MORE:
+		break;
+	}
+}
+
+static void lines_feed(struct meter *m, struct slice bytes)
+{
+	while (bytes.len && m->shape == SHAPE_JSON) {
+		struct slice part = document_part(bytes);
+
+		lines_part(m, part);
+		bytes.ptr += part.len;
+		bytes.len -= part.len;
+	}
+}
+
+/* ---- one unit a line ------------------------------------------------------------------------- */
+
+static bool has_unit_lines(const struct meter *m)
+{
+	return m->dialect->units && m->dialect->lines;
+}
+
+/* The line is over, and was a unit if it was JSON; nothing of it goes into the next one. */
+static void unit_line_end(struct meter *m, enum json_result result)
+{
+	if (result == JSON_DONE)
+		rows_unit_end(m);
+	else
+		rows_unit_begin(m);
+	rows_document_begin(m);
+}
+
+/* A line, or a piece of one. */
+static void unit_line_part(struct meter *m, struct slice part, bool line_end)
+{
+	enum json_result result = JSON_BROKEN;
+
+	if (!m->resync)
+		result = json_scan_feed(m->scan, part);
+	if (result == JSON_BROKEN) {
+		m->facts.broken |= !m->resync;
+		m->resync = true;
+	}
+	if (!line_end)
+		return;
+	unit_line_end(m, result);
+	m->resync = false;
+}
+
+static void unit_lines_feed(struct meter *m, struct slice bytes)
+{
+	while (bytes.len) {
+		const char *end = memchr(bytes.ptr, '\n', bytes.len);
+		size_t n = end ? (size_t)(end - bytes.ptr) + 1 : bytes.len;
+
+		unit_line_part(m, (struct slice){bytes.ptr, n}, end != NULL);
+		bytes.ptr += n;
+		bytes.len -= n;
+	}
+}
+
+static void json_feed(struct meter *m, struct slice bytes)
+{
+	switch (json_scan_feed(m->scan, bytes)) {
+	case JSON_DONE:
+		whole_document(m);
+		break;
+	case JSON_BROKEN:
+		json_broken(m, false);
+		break;
+	case JSON_MORE:
+		break;
+	}
+}
+
 /* ---- bytes ----------------------------------------------------------------------------------- */
 
 static enum shape shape_of(char c)
 {
 	if (c == '{' || c == '[')
 		return SHAPE_JSON;
-	return c && strchr("deir:", c) ? SHAPE_SSE : SHAPE_DEAD;
+	if (!c) /* of the length of a message below 16 MiB */
+		return SHAPE_MESSAGES;
+	return strchr("deir:", c) ? SHAPE_SSE : SHAPE_DEAD;
 }
 
 /* Decides the shape by the first byte that is no space or byte order mark. */
@@ -263,7 +272,8 @@ static void decide_shape(struct meter *m, struct slice *bytes)
 		return;
 	m->shape = shape_of(bytes->ptr[0]);
 	m->facts.alien = m->shape == SHAPE_DEAD;
-	m->facts.stream = m->shape == SHAPE_SSE;
+	m->facts.stream = m->shape == SHAPE_SSE || m->shape == SHAPE_MESSAGES ||
+			  (m->shape == SHAPE_JSON && has_unit_lines(m));
 }
 
 /* Drops bytes up to and with the next blank line; false while none was seen. */
@@ -284,6 +294,22 @@ static bool find_blank_line(struct meter *m, struct slice *bytes)
 	return false;
 }
 
+void meter_restart(struct meter *m)
+{
+	rows_unit_begin(m);
+	for (int i = TEXT_DATE; i < ANSWER_TEXTS; i++)
+		m->answer.text[i][0] = '\0';
+	m->resync = false;
+	m->facts = (struct meter_facts){0};
+	rows_document_begin(m);
+	sse_init(&m->sse, &event_ops, m);
+	eventstream_init(&m->messages, &message_ops, m);
+	m->message_seen = false;
+	m->shape = SHAPE_UNKNOWN;
+	if (m->protobuf)
+		grpc_body_restart(m);
+}
+
 void meter_feed(struct meter *m, struct slice bytes)
 {
 	if (m->shape == SHAPE_UNKNOWN)
@@ -299,50 +325,75 @@ void meter_feed(struct meter *m, struct slice bytes)
 	case SHAPE_SSE:
 		sse_feed(&m->sse, bytes);
 		break;
+	case SHAPE_MESSAGES:
+		eventstream_feed(&m->messages, bytes);
+		break;
+	case SHAPE_GRPC:
+		grpc_feed(&m->grpc, bytes);
+		break;
 	case SHAPE_JSON:
-		switch (json_scan_feed(m->scan, bytes)) {
-		case JSON_DONE:
-			m->facts.ended = true;
-			break;
-		case JSON_BROKEN:
-			m->shape = SHAPE_DEAD;
-			m->facts.broken = true;
-			m->facts.ended = false; /* junk behind a whole document */
-			break;
-		case JSON_MORE:
-			break;
-		}
+		if (has_unit_lines(m))
+			unit_lines_feed(m, bytes);
+		else if (m->dialect->lines)
+			lines_feed(m, bytes);
+		else
+			json_feed(m, bytes);
 		break;
 	default:
 		break;
 	}
 }
 
-void meter_gap(struct meter *m)
+/* The label decides where the first bytes are lost. */
+static void shape_by_hint(struct meter *m)
 {
-	if (m->shape == SHAPE_UNKNOWN && m->sse_hint) {
+	if (m->hint == METER_SSE)
 		m->shape = SHAPE_SSE;
-		m->facts.stream = true;
+	else if (m->hint == METER_EVENTSTREAM)
+		m->shape = SHAPE_MESSAGES;
+	else if ((m->hint == METER_LINES && m->dialect->lines) || has_unit_lines(m))
+		m->shape = SHAPE_JSON;
+	else
+		return;
+	m->facts.stream = true;
+}
+
+void meter_gap(struct meter *m, uint64_t n)
+{
+	if (m->shape == SHAPE_UNKNOWN)
+		shape_by_hint(m);
+	if (m->usage_open)
+		rows_usage_end(m, true);
+	/* Cumulative counts may have gone on growing in what was lost. */
+	if (m->facts.stream && !m->facts.ended)
+		m->facts.final = false;
+	if (m->shape == SHAPE_GRPC) {
+		grpc_gap(&m->grpc, n);
+		return;
 	}
-	if (m->shape != SHAPE_SSE) {
+	if (!m->facts.stream || !resyncs(m)) {
 		/* A usage object that was read to its end stands; the rest cannot be trusted. */
 		m->shape = SHAPE_DEAD;
 		return;
 	}
 	sse_init(&m->sse, &event_ops, m);
-	document_begin(m);
+	eventstream_gap(&m->messages);
+	if (has_unit_lines(m))
+		rows_unit_begin(m);
+	rows_document_begin(m);
 	m->resync = true;
 	m->line_empty = false;
 	m->after_cr = false;
-	/* Cumulative counts may have gone on growing in what was lost. */
-	if (!m->facts.ended)
-		m->facts.final = false;
 }
 
 void meter_eof(struct meter *m)
 {
 	if (m->shape == SHAPE_SSE && !m->resync)
 		sse_eof(&m->sse);
+	if (m->shape == SHAPE_JSON && has_unit_lines(m) && !m->resync)
+		unit_line_end(m, json_scan_eof(m->scan));
+	if (m->usage_open)
+		rows_usage_end(m, true);
 }
 
 /* ---- results --------------------------------------------------------------------------------- */
@@ -376,7 +427,8 @@ static void usage_doubt(struct usage *u)
 void meter_usage(const struct meter *m, struct usage *out)
 {
 	usage_clear(out);
-	m->dialect->finish(&m->answer, out);
+	if (m->dialect->finish)
+		m->dialect->finish(&m->answer, out);
 	if (m->answer.unreadable)
 		usage_doubt(out);
 	raw_store_render(&m->raw, out->raw_json, sizeof(out->raw_json));
@@ -390,9 +442,19 @@ void meter_sub_usage(const struct meter *m, uint32_t i, struct usage *out)
 		usage_doubt(out);
 }
 
+void meter_on_unit(struct meter *m, void (*unit)(void *user), void *user)
+{
+	m->unit = unit;
+	m->unit_user = user;
+}
+
 size_t meter_memory(const struct meter *m)
 {
-	return m ? sizeof(*m) + json_scan_memory(m->scan) : 0;
+	if (!m)
+		return 0;
+	return sizeof(*m) + (m->before ? sizeof(*m->before) : 0) +
+	       (m->scan ? json_scan_memory(m->scan) : 0) + chunk_reader_memory(m->chunk) +
+	       grpc_body_memory(m);
 }
 
 int dialect_paths_new(struct json_paths **out, const struct dialect *dialect)
@@ -409,22 +471,36 @@ int dialect_paths_new(struct json_paths **out, const struct dialect *dialect)
 	return err;
 }
 
+/* What the dialect needs to read a body. */
+static int open_readers(struct meter *m, struct json_paths *paths)
+{
+	if (m->dialect->usage_whole)
+		m->before = calloc(1, sizeof(*m->before));
+	if (m->dialect->usage_whole && !m->before)
+		return -ENOMEM;
+	if (m->dialect->wire != WIRE_JSON)
+		return grpc_body_new(m, paths);
+	if (json_scan_new(&m->scan, paths, &rows_ops, m) ||
+	    (m->dialect->chunks && chunk_reader_new(&m->chunk, chunk_bytes, m)))
+		return -ENOMEM;
+	return 0;
+}
+
 int meter_new(struct meter **out, const struct dialect *dialect, struct json_paths *paths,
-	      bool sse_hint)
+	      enum meter_hint hint)
 {
 	struct meter *m = calloc(1, sizeof(*m));
 
 	if (!m)
 		return -ENOMEM;
-	if (json_scan_new(&m->scan, paths, &scan_ops, m)) {
-		free(m);
+	m->dialect = dialect;
+	m->hint = hint;
+	if (open_readers(m, paths)) {
+		meter_free(m);
 		return -ENOMEM;
 	}
-	m->dialect = dialect;
-	m->sse_hint = sse_hint;
-	raw_clear(m->answer.raw);
 	raw_clear(m->answer.item_raw);
-	sse_init(&m->sse, &event_ops, m);
+	meter_restart(m);
 	*out = m;
 	return 0;
 }
@@ -434,5 +510,8 @@ void meter_free(struct meter *m)
 	if (!m)
 		return;
 	json_scan_free(m->scan);
+	grpc_body_free(m);
+	chunk_reader_free(m->chunk);
+	free(m->before);
 	free(m);
 }

@@ -4,15 +4,26 @@
  * legacy completions and embeddings. Responses: counts named input and output. In both every detail
  * is part of its total; vendors that differ are told by the total they send along.
  */
+#include "agent/usage/openai.h"
+
 #include "agent/base/money.h"
-#include "agent/usage/dialect.h"
+
+/* What all usage objects have. */
+#define SHARED_USAGE(p)                                                                        \
+	{p "{}", ROW_USAGE, 0, NULL}, {p ".**", ROW_RAW, 0, NULL},                             \
+		{p ".total_tokens", ROW_COUNT, RAW_TOTAL, NULL},                               \
+		{p ".cost_in_usd_ticks", ROW_COUNT, RAW_COST_TICKS, NULL},                     \
+		{p ".cost", ROW_USD, RAW_COST, NULL},                                          \
+		{p ".cost.total_cost", ROW_USD, RAW_COST, NULL},                               \
+		{p ".cost_details.upstream_inference_cost", ROW_USD, RAW_UPSTREAM_COST, NULL}, \
+	{                                                                                      \
+		p ".is_byok", ROW_TRUE, RAW_BYOK, NULL                                         \
+	}
 
 /* The counts of a chat-shaped usage object at a prefix. */
-#define CHAT_USAGE(p)                                                                              \
-	{p "{}", ROW_USAGE, 0, NULL}, {p ".**", ROW_RAW, 0, NULL},                                 \
-		{p ".prompt_tokens", ROW_COUNT, RAW_INPUT, NULL},                                  \
+#define CHAT_COUNTS(p)                                                                             \
+	{p ".prompt_tokens", ROW_COUNT, RAW_INPUT, NULL},                                          \
 		{p ".completion_tokens", ROW_COUNT, RAW_OUTPUT, NULL},                             \
-		{p ".total_tokens", ROW_COUNT, RAW_TOTAL, NULL},                                   \
 		{p ".prompt_tokens_details.cached_tokens", ROW_COUNT, RAW_CACHED, NULL},           \
 		{p ".prompt_token_details.cached_tokens", ROW_COUNT, RAW_CACHED, NULL},            \
 		{p ".prompt_cache_hit_tokens", ROW_COUNT, RAW_CACHED, NULL},                       \
@@ -27,14 +38,11 @@
 		{p ".prompt_audio_seconds", ROW_COUNT, RAW_AUDIO_SECONDS, NULL},                   \
 		{p ".server_tool_use_details.web_search_requests", ROW_COUNT, RAW_WEB_SEARCH,      \
 		 NULL},                                                                            \
-		{p ".service_tier", ROW_TEXT, TEXT_SERVICE_TIER, NULL},                            \
-		{p ".cost_in_usd_ticks", ROW_COUNT, RAW_COST_TICKS, NULL},                         \
-		{p ".cost", ROW_USD, RAW_COST, NULL},                                              \
-		{p ".cost.total_cost", ROW_USD, RAW_COST, NULL},                                   \
-		{p ".cost_details.upstream_inference_cost", ROW_USD, RAW_UPSTREAM_COST, NULL},     \
 	{                                                                                          \
-		p ".is_byok", ROW_TRUE, RAW_BYOK, NULL                                             \
+		p ".service_tier", ROW_TEXT, TEXT_SERVICE_TIER, NULL                               \
 	}
+
+#define CHAT_USAGE(p) SHARED_USAGE(p), CHAT_COUNTS(p)
 
 static const struct dialect_row chat_rows[] = {
 	CHAT_USAGE("usage"),
@@ -54,9 +62,7 @@ static const struct dialect_row chat_rows[] = {
 	{"choices[].message.content#", ROW_CONTENT, 0, NULL},
 	{"choices[].message.tool_calls[].function.arguments#", ROW_CONTENT, 0, NULL},
 	{"choices[].text#", ROW_CONTENT, 0, NULL},
-	{"error{}", ROW_ERROR, 0, NULL},
-	{"error.type", ROW_TEXT, TEXT_ERROR_TYPE, NULL},
-	{"error.code", ROW_TEXT, TEXT_ERROR_CODE, NULL},
+	ROWS_ERROR("", "type"),
 	{"error.status", ROW_TEXT, TEXT_ERROR_TYPE, NULL},
 	{"x_groq.error{}", ROW_ERROR, 0, NULL},
 	{"code", ROW_TEXT, TEXT_ERROR_CODE, NULL},
@@ -64,43 +70,43 @@ static const struct dialect_row chat_rows[] = {
 };
 
 /* The counts of a responses-shaped usage object at a prefix. */
-#define RESPONSES_USAGE(p)                                                                        \
-	{p "{}", ROW_USAGE, 0, NULL}, {p ".**", ROW_RAW, 0, NULL},                                \
-		{p ".input_tokens", ROW_COUNT, RAW_INPUT, NULL},                                  \
+#define RESPONSES_COUNTS(p)                                                                       \
+	{p ".input_tokens", ROW_COUNT, RAW_INPUT, NULL},                                          \
 		{p ".output_tokens", ROW_COUNT, RAW_OUTPUT, NULL},                                \
-		{p ".total_tokens", ROW_COUNT, RAW_TOTAL, NULL},                                  \
 		{p ".input_tokens_details.cached_tokens", ROW_COUNT, RAW_CACHED, NULL},           \
 		{p ".input_tokens_details.cache_write_tokens", ROW_COUNT, RAW_CACHE_WRITE, NULL}, \
 		{p ".input_tokens_details.audio_tokens", ROW_COUNT, RAW_INPUT_AUDIO, NULL},       \
 		{p ".input_tokens_details.image_tokens", ROW_COUNT, RAW_INPUT_IMAGE, NULL},       \
+		{p ".input_token_details.cached_tokens", ROW_COUNT, RAW_CACHED, NULL},            \
+		{p ".input_token_details.audio_tokens", ROW_COUNT, RAW_INPUT_AUDIO, NULL},        \
 		{p ".output_tokens_details.reasoning_tokens", ROW_COUNT, RAW_REASONING, NULL},    \
 		{p ".output_tokens_details.audio_tokens", ROW_COUNT, RAW_OUTPUT_AUDIO, NULL},     \
 		{p ".output_tokens_details.image_tokens", ROW_COUNT, RAW_OUTPUT_IMAGE, NULL},     \
-		{p ".server_side_tool_usage_details.web_search_calls", ROW_COUNT, RAW_WEB_SEARCH, \
-		 NULL},                                                                           \
-		{p ".cost_in_usd_ticks", ROW_COUNT, RAW_COST_TICKS, NULL},                        \
-		{p ".cost", ROW_USD, RAW_COST, NULL},                                             \
-		{p ".cost.total_cost", ROW_USD, RAW_COST, NULL},                                  \
-		{p ".cost_details.upstream_inference_cost", ROW_USD, RAW_UPSTREAM_COST, NULL},    \
 	{                                                                                         \
-		p ".is_byok", ROW_TRUE, RAW_BYOK, NULL                                            \
+		p ".server_side_tool_usage_details.web_search_calls", ROW_COUNT, RAW_WEB_SEARCH,  \
+			NULL                                                                      \
+	}
+
+#define RESPONSES_USAGE(p) SHARED_USAGE(p), RESPONSES_COUNTS(p)
+
+/* What a response says beside its usage, in whichever words that is. */
+#define RESPONSE_FACTS(p)                                                                     \
+	{p "id", ROW_TEXT, TEXT_RESPONSE_ID, NULL}, {p "model", ROW_TEXT, TEXT_MODEL, NULL},  \
+		{p "service_tier", ROW_TEXT, TEXT_SERVICE_TIER, NULL}, ROWS_ERROR(p, "type"), \
+		{p "tool_usage.web_search.num_requests", ROW_COUNT, RAW_WEB_SEARCH, NULL},    \
+		{p "output[]{}", ROW_ITEM, 0, NULL},                                          \
+		{p "output[].type", ROW_TEXT, TEXT_ITEM_TYPE, NULL},                          \
+		{p "output[].action.type", ROW_TEXT, TEXT_ITEM_ACTION, NULL},                 \
+		{p "output[].container_id", ROW_TEXT, TEXT_ITEM_CONTAINER, NULL},             \
+	{                                                                                     \
+		p "output[].content[].text#", ROW_CONTENT, 0, NULL                            \
 	}
 
 /* A response object at a prefix: the body itself, or "response." in stream events. */
-#define RESPONSE(p)                                                                        \
-	RESPONSES_USAGE(p "usage"), {p "id", ROW_TEXT, TEXT_RESPONSE_ID, NULL},            \
-		{p "model", ROW_TEXT, TEXT_MODEL, NULL},                                   \
-		{p "service_tier", ROW_TEXT, TEXT_SERVICE_TIER, NULL},                     \
-		{p "object", ROW_MARK, 0, "response"}, {p "error{}", ROW_ERROR, 0, NULL},  \
-		{p "error.type", ROW_TEXT, TEXT_ERROR_TYPE, NULL},                         \
-		{p "error.code", ROW_TEXT, TEXT_ERROR_CODE, NULL},                         \
-		{p "tool_usage.web_search.num_requests", ROW_COUNT, RAW_WEB_SEARCH, NULL}, \
-		{p "output[]{}", ROW_ITEM, 0, NULL},                                       \
-		{p "output[].type", ROW_TEXT, TEXT_ITEM_TYPE, NULL},                       \
-		{p "output[].action.type", ROW_TEXT, TEXT_ITEM_ACTION, NULL},              \
-		{p "output[].container_id", ROW_TEXT, TEXT_ITEM_CONTAINER, NULL},          \
-	{                                                                                  \
-		p "output[].content[].text#", ROW_CONTENT, 0, NULL                         \
+#define RESPONSE(p)                                                                           \
+	RESPONSES_USAGE(p "usage"), RESPONSE_FACTS(p), {p "object", ROW_MARK, 0, "response"}, \
+	{                                                                                     \
+		p "created_at", ROW_TEXT, TEXT_DATE, NULL                                     \
 	}
 
 static const struct dialect_row responses_rows[] = {
@@ -109,7 +115,23 @@ static const struct dialect_row responses_rows[] = {
 	{"type", ROW_TYPE, 0, "response."},
 	{"delta#", ROW_CONTENT, 0, NULL},
 	{"code", ROW_TEXT, TEXT_ERROR_CODE, NULL},
+	{"status", ROW_TEXT, TEXT_STATUS, NULL},
+	{"status_code", ROW_TEXT, TEXT_STATUS, NULL},
+	{"response.status", ROW_TEXT, TEXT_STATUS, NULL},
 };
+
+/* The events of a stream, each a message (openai-beta: responses_websockets). */
+static const struct session_row responses_events[] = {
+	{"response.created", SESSION_BEGIN},
+	{"response.completed", SESSION_DONE},
+	{"response.incomplete", SESSION_DONE},
+	{"response.failed", SESSION_DONE},
+	{"response.done", SESSION_DONE},
+	{"error", SESSION_ERROR},
+	{NULL, SESSION_NOTHING},
+};
+
+static const struct session_rules responses_session = {.events = responses_events, .asked = true};
 
 static const char *const responses_ends[] = {"response.completed", "response.incomplete",
 					     "response.failed", NULL};
@@ -173,25 +195,19 @@ static void set_cost(const int64_t raw[RAW_FIELDS], struct usage *u)
 	}
 }
 
-static bool any_count(const int64_t raw[RAW_FIELDS])
-{
-	return raw[RAW_INPUT] != RAW_ABSENT || raw[RAW_OUTPUT] != RAW_ABSENT ||
-	       raw[RAW_TOTAL] != RAW_ABSENT;
-}
-
-static void chat_finish(const struct answer *a, struct usage *u)
+void openai_chat_finish(const struct answer *a, struct usage *u)
 {
 	int64_t input, output;
 
 	set_cost(a->raw, u);
-	if (!any_count(a->raw))
+	if (!RAW_ANY(a->raw, RAW_INPUT, RAW_OUTPUT, RAW_TOTAL))
 		return;
 	totals(a->raw, &input, &output);
 	/* Recorded: an incomplete response with text and an all-zero usage. Zero means unknown. */
 	if (input == 0 && output == 0 && a->content_bytes)
 		return;
 	set_tokens(a->raw, input, output, u);
-	if (a->raw[RAW_INPUT] == RAW_ABSENT && a->raw[RAW_TOTAL] == RAW_ABSENT)
+	if (!RAW_ANY(a->raw, RAW_INPUT, RAW_TOTAL))
 		u->lower_bound = true; /* no call is without input */
 	u->tool_units[TOOL_WEB_SEARCH] = raw_or_zero(a->raw, RAW_WEB_SEARCH);
 	u->tool_units[TOOL_AUDIO_SECONDS] = raw_or_zero(a->raw, RAW_AUDIO_SECONDS);
@@ -199,7 +215,7 @@ static void chat_finish(const struct answer *a, struct usage *u)
 
 static void responses_finish(const struct answer *a, struct usage *u)
 {
-	chat_finish(a, u);
+	openai_chat_finish(a, u);
 	if (a->raw[RAW_WEB_SEARCH] == RAW_ABSENT)
 		u->tool_units[TOOL_WEB_SEARCH] = a->item_sum[RAW_WEB_SEARCH];
 	u->tool_units[TOOL_FILE_SEARCH] = a->item_sum[RAW_FILE_SEARCH];
@@ -251,7 +267,7 @@ static void responses_item(struct answer *a)
  */
 static void foundry_finish(const struct answer *a, struct usage *u)
 {
-	chat_finish(a, u);
+	openai_chat_finish(a, u);
 	if (u->known && strncasecmp(a->text[TEXT_MODEL], "grok", 4) == 0 &&
 	    raw_or_zero(a->raw, RAW_CACHED) > 0)
 		u->lower_bound = true;
@@ -262,7 +278,7 @@ static void gemini_compat_finish(const struct answer *a, struct usage *u)
 {
 	int64_t raw[RAW_FIELDS], hidden;
 
-	chat_finish(a, u);
+	openai_chat_finish(a, u);
 	if (!u->known || a->raw[RAW_TOTAL] == RAW_ABSENT)
 		return;
 	hidden = a->raw[RAW_TOTAL] - usage_input_total(u) - usage_output_total(u);
@@ -281,6 +297,146 @@ static void ocr_finish(const struct answer *a, struct usage *u)
 	u->tool_units[TOOL_PAGES] = a->raw[RAW_PAGES];
 }
 
+static const struct dialect_row images_rows[] = {
+	RESPONSES_USAGE("usage"),
+	{"type", ROW_TYPE, 0, "image_"},
+	{"data[]{}", ROW_ITEM, 0, NULL},
+	ROWS_ERROR("", "type"),
+};
+
+static const char *const images_ends[] = {"image_generation.completed", "image_edit.completed",
+					  NULL};
+
+/* All that came out is of this kind. */
+static void output_is(const struct answer *a, enum raw_field kind, struct usage *u)
+{
+	int64_t raw[RAW_FIELDS];
+
+	memcpy(raw, a->raw, sizeof(raw));
+	raw[kind] = usage_output_total(u);
+	set_tokens(raw, usage_input_total(u), usage_output_total(u), u);
+}
+
+static void image(struct answer *a)
+{
+	if (a->item_sum[RAW_IMAGES] < RAW_COUNT_MAX)
+		a->item_sum[RAW_IMAGES]++;
+}
+
+/* Tokens, of which all that come out are an image's unless a list says so; else the images. */
+static void images_finish(const struct answer *a, struct usage *u)
+{
+	if (!RAW_ANY(a->raw, RAW_INPUT, RAW_OUTPUT, RAW_TOTAL)) {
+		u->tool_units[TOOL_IMAGES] = a->item_sum[RAW_IMAGES];
+		return;
+	}
+	openai_chat_finish(a, u);
+	if (!u->known || a->raw[RAW_OUTPUT_IMAGE] != RAW_ABSENT)
+		return;
+	output_is(a, RAW_OUTPUT_IMAGE, u);
+}
+
+static const struct dialect_row audio_rows[] = {
+	RESPONSES_USAGE("usage"),
+	{"usage.seconds", ROW_SECONDS, RAW_AUDIO_SECONDS, NULL},
+	{"id", ROW_TEXT, TEXT_RESPONSE_ID, NULL},
+	{"type", ROW_TYPE, 0, ""},
+	{"delta#", ROW_CONTENT, 0, NULL},
+	{"audio#", ROW_CONTENT, 0, NULL},
+	{"text#", ROW_CONTENT, 0, NULL},
+	ROWS_ERROR("", "type"),
+};
+
+static const char *const audio_ends[] = {"transcript.text.done", "speech.audio.done", NULL};
+
+/* Transcription: tokens or seconds. Speech: tokens, of which those that come out are audio. */
+static void audio_finish(const struct answer *a, struct usage *u)
+{
+	int64_t seconds = a->raw[RAW_AUDIO_SECONDS];
+
+	openai_chat_finish(a, u);
+	if (!u->known && seconds != RAW_ABSENT) {
+		u->known = true;
+		u->tool_units[TOOL_AUDIO_SECONDS] = seconds;
+	}
+}
+
+static void speech_finish(const struct answer *a, struct usage *u)
+{
+	openai_chat_finish(a, u);
+	if (u->known)
+		output_is(a, RAW_OUTPUT_AUDIO, u);
+}
+
+/*
+ * Runs of assistants: events of a run's steps tell parts of what the run's own tell at the end, so
+ * the last usage stands whole.
+ */
+static const struct dialect_row runs_rows[] = {
+	CHAT_USAGE("usage"),
+	{"usage.prompt_token_details.audio_tokens", ROW_COUNT, RAW_INPUT_AUDIO, NULL},
+	{"id", ROW_TEXT, TEXT_RESPONSE_ID, "run_"}, /* not those of its steps and messages */
+	{"model", ROW_TEXT, TEXT_MODEL, NULL},
+	{"object", ROW_MARK, 0, "thread."},
+	{"status", ROW_TEXT, TEXT_STATUS, NULL},
+	{"created_at", ROW_TEXT, TEXT_DATE, NULL},
+	{"delta.content[].text.value#", ROW_CONTENT, 0, NULL},
+	ROWS_ERROR("", "type"),
+};
+
+static const char *const runs_ends[] = {
+	"thread.run.completed",
+	"thread.run.incomplete",
+	"thread.run.requires_action",
+	"thread.run.failed",
+	"thread.run.cancelled",
+	"thread.run.expired",
+	NULL,
+};
+
+/* The usage of a whole batch; zero until it is over. */
+static const struct dialect_row batch_rows[] = {
+	RESPONSES_USAGE("usage"),
+	{"id", ROW_TEXT, TEXT_RESPONSE_ID, NULL},
+	{"model", ROW_TEXT, TEXT_MODEL, NULL},
+	{"object", ROW_MARK, 0, "batch"},
+	{"status", ROW_TEXT, TEXT_STATUS, NULL},
+	{"completed_at", ROW_TEXT, TEXT_DATE, NULL},
+	{"output_file_id", ROW_TEXT, TEXT_OUTPUT, NULL},
+};
+
+static void batch_finish(const struct answer *a, struct usage *u)
+{
+	if (raw_or_zero(a->raw, RAW_INPUT) || raw_or_zero(a->raw, RAW_OUTPUT))
+		openai_chat_finish(a, u);
+}
+
+/* The answer to one request of a batch at a prefix: to one of chat, responses or embeddings. */
+#define BATCH_ANSWER(p)                                                               \
+	SHARED_USAGE(p "usage"), CHAT_COUNTS(p "usage"), RESPONSES_COUNTS(p "usage"), \
+		RESPONSE_FACTS(p),                                                    \
+	{                                                                             \
+		p "choices[].message.content#", ROW_CONTENT, 0, NULL                  \
+	}
+
+static const struct dialect_row batch_lines_rows[] = {
+	BATCH_ANSWER("response.body."),
+	{"custom_id", ROW_UNIT_NAME, 0, NULL},
+};
+
+static const struct dialect_row xai_batch_rows[] = {
+	{"results[]{}", ROW_UNIT, 0, NULL},
+	{"results[].batch_request_id", ROW_UNIT_NAME, 0, NULL},
+	BATCH_ANSWER("results[].batch_result.response.chat_get_completion."),
+};
+
+static const struct dialect_row mistral_batch_rows[] = {
+	{"outputs[]{}", ROW_UNIT, 0, NULL},
+	{"outputs[].custom_id", ROW_UNIT_NAME, 0, NULL},
+	BATCH_ANSWER("outputs[].response.body."),
+	{"completed_at", ROW_TEXT, TEXT_DATE, NULL},
+};
+
 static const struct dialect_row ocr_rows[] = {
 	{"usage_info{}", ROW_USAGE, 0, NULL},
 	{"usage_info.**", ROW_RAW, 0, NULL},
@@ -293,13 +449,25 @@ const struct dialect dialect_openai_chat = {
 	.name = "openai_chat",
 	.rows = chat_rows,
 	.row_count = ARRAY_LEN(chat_rows),
-	.finish = chat_finish,
+	.finish = openai_chat_finish,
 };
 
 const struct dialect dialect_openai_responses = {
 	.name = "openai_responses",
+	.object = "response",
 	.rows = responses_rows,
 	.row_count = ARRAY_LEN(responses_rows),
+	.end_types = responses_ends,
+	.item = responses_item,
+	.finish = responses_finish,
+};
+
+const struct dialect dialect_openai_responses_socket = {
+	.name = "openai_responses_socket",
+	.object = "response",
+	.rows = responses_rows,
+	.row_count = ARRAY_LEN(responses_rows),
+	.session = &responses_session,
 	.end_types = responses_ends,
 	.item = responses_item,
 	.finish = responses_finish,
@@ -319,9 +487,90 @@ const struct dialect dialect_gemini_compat = {
 	.finish = gemini_compat_finish,
 };
 
+const struct dialect dialect_openai_images = {
+	.name = "openai_images",
+	.rows = images_rows,
+	.row_count = ARRAY_LEN(images_rows),
+	.end_types = images_ends,
+	.unit_models = "dall-e-",
+	.item = image,
+	.finish = images_finish,
+};
+
+const struct dialect dialect_openai_audio = {
+	.name = "openai_audio",
+	.rows = audio_rows,
+	.row_count = ARRAY_LEN(audio_rows),
+	.end_types = audio_ends,
+	.finish = audio_finish,
+};
+
+const struct dialect dialect_openai_speech = {
+	.name = "openai_speech",
+	.rows = audio_rows,
+	.row_count = ARRAY_LEN(audio_rows),
+	.end_types = audio_ends,
+	.unit_models = "tts-",
+	.finish = speech_finish,
+};
+
+const struct dialect dialect_openai_runs = {
+	.name = "openai_runs",
+	.object = "run",
+	.rows = runs_rows,
+	.row_count = ARRAY_LEN(runs_rows),
+	.end_types = runs_ends,
+	.usage_whole = true,
+	.finish = openai_chat_finish,
+};
+
 const struct dialect dialect_mistral_ocr = {
 	.name = "mistral_ocr",
 	.rows = ocr_rows,
 	.row_count = ARRAY_LEN(ocr_rows),
 	.finish = ocr_finish,
+};
+
+const struct dialect dialect_openai_batch = {
+	.name = "openai_batch",
+	.object = "file",
+	.batch = true,
+	.rows = batch_rows,
+	.row_count = ARRAY_LEN(batch_rows),
+	.summed = true,
+	.finish = batch_finish,
+};
+
+const struct dialect dialect_openai_batch_lines = {
+	.name = "openai_batch_lines",
+	.object = "file",
+	.batch = true,
+	.rows = batch_lines_rows,
+	.row_count = ARRAY_LEN(batch_lines_rows),
+	.units = true,
+	.lines = true,
+	.item = responses_item,
+	.finish = responses_finish,
+};
+
+const struct dialect dialect_xai_batch_results = {
+	.name = "xai_batch_results",
+	.object = "batch",
+	.batch = true,
+	.rows = xai_batch_rows,
+	.row_count = ARRAY_LEN(xai_batch_rows),
+	.units = true,
+	.item = responses_item,
+	.finish = responses_finish,
+};
+
+const struct dialect dialect_mistral_batch = {
+	.name = "mistral_batch",
+	.object = "batch",
+	.batch = true,
+	.rows = mistral_batch_rows,
+	.row_count = ARRAY_LEN(mistral_batch_rows),
+	.units = true,
+	.item = responses_item,
+	.finish = responses_finish,
 };

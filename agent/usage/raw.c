@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #define RAW_DEPTH_MAX 16
+#define DOUBLE_DIGITS 308
 
 struct entry {
 	struct slice path;
@@ -30,20 +31,63 @@ static bool entry_at(const struct raw_store *s, size_t at, struct entry *out)
 	return true;
 }
 
-static bool path_is_plain(struct slice path)
+static struct slice next_segment(struct slice *path)
 {
-	size_t depth = 1;
+	const char *dot = memchr(path->ptr, '.', path->len);
+	struct slice segment = {path->ptr, dot ? (size_t)(dot - path->ptr) : path->len};
 
-	for (size_t i = 0; i < path.len; i++) {
-		char c = path.ptr[i];
+	path->ptr += segment.len + (dot != NULL);
+	path->len -= segment.len + (dot != NULL);
+	return segment;
+}
 
-		if (c == '.')
-			depth++;
-		else if (!(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z') &&
-			 !(c >= '0' && c <= '9') && c != '_' && c != '[' && c != ']')
+static size_t count_segments(struct slice path)
+{
+	size_t n = 1;
+
+	for (size_t i = 0; i < path.len; i++)
+		n += path.ptr[i] == '.';
+	return n;
+}
+
+static bool is_element(struct slice segment)
+{
+	return segment.len && segment.ptr[0] == '[';
+}
+
+/* "[12]" of a list, or a name of letters, digits and '_'. */
+static bool segment_is_plain(struct slice segment)
+{
+	bool element = is_element(segment);
+
+	if (element) {
+		if (segment.len < 3 || segment.ptr[segment.len - 1] != ']')
+			return false;
+		segment.ptr++;
+		segment.len -= 2;
+	}
+	for (size_t i = 0; i < segment.len; i++) {
+		char c = segment.ptr[i];
+		bool digit = c >= '0' && c <= '9';
+
+		if (!digit &&
+		    (element || (!(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z') && c != '_')))
 			return false;
 	}
-	return path.len && depth < RAW_DEPTH_MAX;
+	return segment.len > 0;
+}
+
+static bool path_is_plain(struct slice path)
+{
+	size_t segments = count_segments(path);
+
+	if (segments >= RAW_DEPTH_MAX)
+		return false;
+	while (segments--) {
+		if (!segment_is_plain(next_segment(&path)))
+			return false;
+	}
+	return true;
 }
 
 /* The length of the leading segments that both have, and their number. */
@@ -94,13 +138,37 @@ static void replace(struct raw_store *s, size_t at, size_t old_size, const char 
 	s->used = s->used - old_size + size;
 }
 
+/*
+ * Readers of the row make an IEEE double of it (RFC 8259 6): of 1e999 some make infinity, others
+ * refuse the whole row. Not exact: what has more than DOUBLE_DIGITS digits in front of the point,
+ * its exponent added, is out.
+ */
+static bool fits_double(struct slice number)
+{
+	const char *p = number.ptr, *end = number.ptr + number.len;
+	int whole = 0, exponent = 0;
+	bool negative;
+
+	for (; p < end && *p != 'e' && *p != 'E' && *p != '.' && whole <= DOUBLE_DIGITS; p++)
+		whole++;
+	while (p < end && *p != 'e' && *p != 'E')
+		p++;
+	p += p < end;
+	negative = p < end && *p == '-';
+	for (; p < end && exponent <= DOUBLE_DIGITS; p++) {
+		if (*p >= '0' && *p <= '9')
+			exponent = 10 * exponent + (*p - '0');
+	}
+	return whole <= DOUBLE_DIGITS && (negative || whole + exponent <= DOUBLE_DIGITS);
+}
+
 void raw_store_set(struct raw_store *s, struct slice path, struct slice number)
 {
 	char line[512];
 	struct entry e;
 	int n;
 
-	if (!path_is_plain(path))
+	if (!path_is_plain(path) || !fits_double(number))
 		return;
 	n = snprintf(line, sizeof(line), "%.*s=%.*s\n", SLICE_FMT(path), SLICE_FMT(number));
 	if (n < 0 || (size_t)n >= sizeof(line))
@@ -130,34 +198,26 @@ static void put(struct render *r, const char *bytes, size_t n)
 	r->len += n;
 }
 
-static struct slice next_segment(struct slice *path)
-{
-	const char *dot = memchr(path->ptr, '.', path->len);
-	struct slice segment = {path->ptr, dot ? (size_t)(dot - path->ptr) : path->len};
-
-	path->ptr += segment.len + (dot != NULL);
-	path->len -= segment.len + (dot != NULL);
-	return segment;
-}
-
-static size_t count_segments(struct slice path)
-{
-	size_t n = 1;
-
-	for (size_t i = 0; i < path.len; i++)
-		n += path.ptr[i] == '.';
-	return n;
-}
-
-static bool is_element(struct slice segment)
-{
-	return segment.len && segment.ptr[0] == '[';
-}
-
 /* Room for one entry in the worst case: closers, names with quotes, brackets, all closers again. */
 static bool fits(const struct render *r, const struct entry *e)
 {
 	return r->len + e->size + 5 * count_segments(e->path) + 2 * RAW_DEPTH_MAX < r->size;
+}
+
+/*
+ * Whether the entry has a place behind those that are written. A key that came twice may be a
+ * number and an object, or an object and a list: the first one stands.
+ */
+static bool has_place(const struct render *r, const struct entry *e, size_t shared)
+{
+	struct slice rest = e->path;
+	bool in_list = shared && r->closer[shared - 1] == ']';
+
+	if (shared > r->depth || shared == count_segments(e->path))
+		return false;
+	for (size_t i = 0; i < shared; i++)
+		next_segment(&rest);
+	return is_element(next_segment(&rest)) == in_list;
 }
 
 static void render_entry(struct render *r, const struct entry *e)
@@ -166,6 +226,8 @@ static void render_entry(struct render *r, const struct entry *e)
 	struct slice rest = e->path;
 	bool first = r->len == 1;
 
+	if (!has_place(r, e, shared))
+		return;
 	while (r->depth > shared)
 		put(r, &r->closer[--r->depth], 1);
 	for (size_t i = 0; i < shared; i++)
@@ -203,5 +265,5 @@ void raw_store_render(const struct raw_store *s, char *dst, size_t size)
 	while (r.depth)
 		put(&r, &r.closer[--r.depth], 1);
 	put(&r, "}", 1);
-	dst[r.len] = '\0';
+	dst[r.len > 2 ? r.len : 0] = '\0';
 }

@@ -2,8 +2,8 @@
 /*
  * The provider's own usage numbers, kept beside the disjoint kinds as a compact JSON object of the
  * same nesting. Only numbers are taken, only keys of [A-Za-z0-9_]; a repeated key replaces the
- * earlier number. Bounded: RAW_STORE_MAX while reading, CALL_RAW_MAX as text; what does not fit is
- * left out whole.
+ * earlier number. Bounded: RAW_STORE_MAX while reading, CALL_RAW_MAX as text; what does not fit, in
+ * them or in a double, is left out whole.
  */
 #ifndef TT_RAW_H
 #define TT_RAW_H

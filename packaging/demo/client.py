@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Calls the demo provider as programs do: no proxy, no changed library, the provider's own name.
 
-    client.py --port N --cacert FILE [--with http.client|httpx|requests|aiohttp] [--scenario S]
+    client.py --port N --cacert FILE [--with http.client|httpx|httpx2|requests|aiohttp] [--scenario S]
               [--api chat|completions|responses|embeddings|messages] [--stream] [--repeat N]
               [--model M] [--no-include-usage] [--prompt-bytes N]
 
@@ -76,16 +76,22 @@ def by_http_client(args, calls):
     connection.close()
 
 
-def by_httpx(args, calls):
+def by_httpx(args, calls, http2=False):
     import httpx
     host, path, headers, body = calls
     context = ssl.create_default_context(cafile=args.cacert)
-    with httpx.Client(verify=context, timeout=60, trust_env=False) as client:
+    with httpx.Client(verify=context, timeout=60, trust_env=False, http2=http2) as client:
         for _ in range(args.repeat):
             with client.stream("POST", f"https://{host}{path}", headers=headers,
                                content=body) as response:
                 for _ in response.iter_bytes():
                     pass
+                if http2 and response.http_version != "HTTP/2":
+                    raise ValueError("answered in " + response.http_version)
+
+
+def by_httpx2(args, calls):
+    by_httpx(args, calls, http2=True)
 
 
 def by_requests(args, calls):
@@ -117,7 +123,7 @@ def by_aiohttp(args, calls):
     asyncio.run(run())
 
 
-CLIENTS = {"http.client": by_http_client, "httpx": by_httpx, "requests": by_requests,
+CLIENTS = {"http.client": by_http_client, "httpx": by_httpx, "httpx2": by_httpx2, "requests": by_requests,
            "aiohttp": by_aiohttp}
 
 

@@ -18,16 +18,15 @@ import time
 
 from provider import Provider, dumps
 
-MAGIC = b"TOLLTAP-RECORDING-1\n"
+MAGIC = b"TOLLTAP-RECORDING-2\n"
 REC_OPEN, REC_DATA, REC_CLOSE = 1, 2, 3
 WATCHED = 2
 WRITE, READ = 0, 1
 LAST_PIECE = 1
 PIECE_MAX = 32 << 10
 HEAD = struct.Struct("<IIQQIIIIQ")
-OPEN = struct.Struct("<QII16s128s4096s")
+OPEN = struct.Struct("<II16s1920x128s4096s")  # no cgroup
 DATA = struct.Struct("<QQQIIBB6x")
-CLOSE = struct.Struct("<QII16s128s")
 
 OPENAI = ("api.openai.com", ("Authorization", "Bearer sk-demo-0000"))
 ANTHROPIC = ("api.anthropic.com", ("x-api-key", "sk-ant-demo-0000"))
@@ -92,7 +91,7 @@ def call(provider, recording, process, host, key, path, encoding, scenario, body
     with socket.create_connection(("127.0.0.1", provider.port)) as plain, \
             context.wrap_socket(plain, server_hostname=host) as tls:
         env = b"TOLLTAP_TAGS=team=demo\0"
-        recording.record(REC_OPEN, process, OPEN.pack(1, 1000, len(env), process.comm,
+        recording.record(REC_OPEN, process, OPEN.pack(1000, len(env), process.comm,
                                                       host.encode(), env))
         entry_ns = time.monotonic_ns()
         tls.sendall(request)
@@ -103,7 +102,7 @@ def call(provider, recording, process, host, key, path, encoding, scenario, body
             if not part:
                 break
             recording.data(process, READ, entry_ns, part)
-        recording.record(REC_CLOSE, process, CLOSE.pack(1, 1000, 0, process.comm, host.encode()))
+        recording.record(REC_CLOSE, process, b"")
 
 
 def main():

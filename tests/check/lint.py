@@ -8,20 +8,22 @@ import subprocess
 import sys
 
 BANNED = ["strcpy", "strcat", "sprintf", "vsprintf", "strtok", "atoi", "atol", "alloca", "gets"]
-FLOAT_FREE = ("pricing/", "agent/usage/", "agent/base/money", "exporter/ledger")
+FLOAT_FREE = ("pricing/", "agent/usage/", "agent/base/money", "exporter/ledger", "exporter/queue",
+              "exporter/usage_keys")
 
 # The rooms from left to right: a room may include those to its left (base is open to all).
-ORDER = ["base", "capture", "http1", "decode", "sse", "json", "usage", "providers", "exchange",
-         "stream"]
+ORDER = ["base", "courier", "capture", "http1", "http2", "decode", "websocket", "sse", "json",
+         "eventstream", "grpc", "usage", "providers", "exchange", "stream"]
 # The wiring knows everyone.
-WIRING = ("agent/agent.c", "agent/pipeline.c", "agent/main.c", "agent/cli/")
+WIRING = ("agent/agent.c", "agent/worker", "agent/pipeline.c", "agent/main.c", "agent/cli/")
 ONLY_IN = {
     "bpf/libbpf.h": ("agent/capture/", "agent/privsep/"),
     "libelf.h": ("agent/discovery/",),
     "gelf.h": ("agent/discovery/",),
     "sqlite3.h": ("exporter/",),
-    "curl/curl.h": ("exporter/",),
+    "curl/curl.h": ("agent/courier/", "exporter/"),
     "microhttpd.h": ("exporter/",),
+    "nghttp2/nghttp2.h": ("agent/http2/",),
 }
 # The vocabulary of transports stands left of exchange, though it lives in its room.
 SHARED = ("agent/exchange/message.h",)

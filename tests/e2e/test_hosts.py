@@ -146,12 +146,7 @@ def listed(agent, pid):
 
 def build_client(folder, name, *flags):
     """The C client of this test, linked as the flags say."""
-    path = os.path.join(folder, name)
-    done = subprocess.run(["gcc", "-O1", "-o", path, os.path.join(HERE, "tls_client.c"), *flags],
-                          capture_output=True, text=True)
-    if done.returncode:
-        raise Skip("%s cannot be linked: %s" % (name, done.stderr.strip().splitlines()[-1]))
-    return path
+    return clients.compiled("tls_client.c", folder, *flags, name=name)
 
 
 ARCHIVES = ["-Wl,--whole-archive", "-l:libssl.a", "-Wl,--no-whole-archive", "-l:libcrypto.a"]
@@ -288,12 +283,12 @@ def process_gone_before_the_agent_looks(build):
         call(agent, provider, CURL)
         for _ in range(3):
             time.sleep(0.2)
-            agent.process.send_signal(signal.SIGSTOP)
+            agent.signal("worker", signal.SIGSTOP)
             try:
                 subprocess.run(filled(CURL, provider), capture_output=True, check=True,
                                env=dict(os.environ, TOLLTAP_TAGS="team=gone"))
             finally:
-                agent.process.send_signal(signal.SIGCONT)
+                agent.signal("worker", signal.SIGCONT)
         rows = books(agent, provider, 4)[1:]
         for row in rows:
             assert row["tags"].get("team") == "gone", row["tags"]
@@ -341,23 +336,12 @@ def systemd_unit(build):
         os.rmdir(group)
 
 
-def cpu_s(pid):
-    with open("/proc/%d/stat" % pid) as f:
-        fields = f.read().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def rss_bytes(pid):
-    with open("/proc/%d/statm" % pid) as f:
-        return int(f.read().split()[1]) * os.sysconf("SC_PAGESIZE")
-
-
 def storm_of_short_clients(build):
     """200 calls, each by a process of its own."""
     storm = 'i=0; while [ $i -lt 50 ]; do "$@" >/dev/null || exit 1; i=$((i + 1)); done'
     with Agent(build) as agent, Provider() as provider:
         call(agent, provider, CURL)
-        before = cpu_s(agent.process.pid)
+        before = agent.cpu_s()
         rows = call(agent, provider, ["sh", "-c", "for k in 1 2 3 4; do sh -c '%s' sh \"$@\" & done; "
                                       "wait" % storm, "sh", *CURL], 200, timeout_s=60)
         assert len({row["workload"]["pid"] for row in rows}) == 200
@@ -365,8 +349,8 @@ def storm_of_short_clients(build):
         # A program started while the agent was reading the ring may be told after its call.
         assert len(unnamed) <= 10, "%d without a program: %s" % (len(unnamed), unnamed[:3])
         assert all(row["workload"].get("exe", "/curl").endswith("/curl") for row in rows)
-        assert cpu_s(agent.process.pid) - before < 2, "the agent used %.2f s for 200 calls" % (
-            cpu_s(agent.process.pid) - before)
+        assert agent.cpu_s() - before < 2, "the agent used %.2f s for 200 calls" % (
+            agent.cpu_s() - before)
 
 
 def burst_of_other_processes(build):
@@ -376,11 +360,11 @@ def burst_of_other_processes(build):
     with Agent(build) as agent, Provider() as provider:
         call(agent, provider, CURL)
         subprocess.run(["sh", "-c", burst], check=True, timeout=60)
-        memory, used = rss_bytes(agent.process.pid), cpu_s(agent.process.pid)
+        memory, used = agent.memory_bytes("VmRSS"), agent.cpu_s()
         subprocess.run(["sh", "-c", burst], check=True, timeout=60)
         time.sleep(1)
-        assert cpu_s(agent.process.pid) - used < 1.5, cpu_s(agent.process.pid) - used
-        assert rss_bytes(agent.process.pid) - memory < 4 << 20
+        assert agent.cpu_s() - used < 1.5, agent.cpu_s() - used
+        assert agent.memory_bytes("VmRSS") - memory < 4 << 20
         call(agent, provider, CURL)
 
 
@@ -410,14 +394,41 @@ def hostile_files(build):
                 f.write(data)
         paths.append(shutil.copy(paths[-1], os.path.join(folder, "libssl.so.huge")))
         os.truncate(paths[-1], 8 << 30)
-        memory, used = rss_bytes(agent.process.pid), cpu_s(agent.process.pid)
+        memory, used = agent.memory_bytes("VmRSS"), agent.cpu_s()
         with subprocess.Popen(["/usr/bin/python3", "-c", text, *paths]) as mapper:
             wait_until(lambda: len(listed(agent, mapper.pid)) >= len(paths), 2, "all are refused")
             assert all(tls == "blind" for tls, _ in listed(agent, mapper.pid))
             mapper.kill()
-        assert rss_bytes(agent.process.pid) - memory < 16 << 20
-        assert cpu_s(agent.process.pid) - used < 1
+        assert agent.memory_bytes("VmRSS") - memory < 16 << 20
+        assert agent.cpu_s() - used < 1
         call(agent, provider, CURL)
+
+
+def files_that_do_not_open(build):
+    """As on a file system that hangs: whoever opens them waits. Others are metered meanwhile."""
+    text = ("import fcntl, mmap, os, signal, sys, time\n"
+            "signal.signal(signal.SIGIO, signal.SIG_IGN)\n"
+            "kept = []\n"
+            "for path in sys.argv[1:]:\n"
+            "    fd = os.open(path, os.O_RDONLY)\n"
+            "    fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_WRLCK)\n"
+            "    kept.append(mmap.mmap(fd, 64, mmap.MAP_PRIVATE, mmap.PROT_READ | mmap.PROT_EXEC))\n"
+            "print('mapped', flush=True)\n"
+            "time.sleep(60)\n")
+    with tempfile.TemporaryDirectory() as folder, Agent(build) as agent, Provider() as provider:
+        paths = [os.path.join(folder, "libssl.so.%d" % i) for i in range(8)]
+        for path in paths:
+            shutil.copy("/bin/true", path)
+        with subprocess.Popen(["/usr/bin/python3", "-c", text, *paths],
+                              stdout=subprocess.PIPE) as mapper:
+            assert mapper.stdout.readline() == b"mapped\n"
+            for n in range(1, 9):
+                clients.curl(provider)
+                clients.check_books(agent, provider, n, timeout_s=10)
+            mapper.kill()
+        assert agent.process.poll() is None
+        undecided = agent.metric_sum("tolltap_discovery_undecided_total")
+        assert undecided >= len(paths), undecided
 
 
 def bpf_programs():
@@ -449,4 +460,5 @@ if __name__ == "__main__":
         inode_numbers_used_again,
         namespaces_and_chroot, users_and_restrictions, process_gone_before_the_agent_looks,
         environments, systemd_unit, storm_of_short_clients, burst_of_other_processes, hostile_files,
+        files_that_do_not_open,
         nothing_stays_behind]))

@@ -15,13 +15,14 @@ INSTALLED = ("bin/tolltap", "share/tolltap/catalog.json", "share/tolltap/demo/pr
              "share/tolltap/demo/recording.ttr", "lib/systemd/system/tolltap.service",
              "lib/sysusers.d/tolltap.conf")
 LIBRARIES = ("libbpf1", "libelf1", "libcjson1", "libcurl4", "libsqlite3-0", "libmicrohttpd12",
-             "libyaml-0-2", "libbrotli1", "libzstd1", "libcapstone4", "libnettle8", "libssl3")
+             "libyaml-0-2", "libbrotli1", "libzstd1", "libcapstone4", "libnettle8", "libssl3",
+             "libcap2", "libseccomp2", "libnghttp2-14")
 
 # Runs inside, as a unit of the booted system; each line of RESULT is one assertion's input.
-INSIDE = """#!/bin/sh
+INSIDE = r"""#!/bin/sh
 exec >/result 2>&1
 systemd-sysusers
-systemctl start tolltap && echo started
+if systemctl start tolltap; then echo started; else journalctl -u tolltap -o cat | tail -20; fi
 systemctl is-active tolltap
 systemctl reload tolltap && sleep 1 && systemctl is-active tolltap
 useradd -G tolltap member; useradd stranger
@@ -29,7 +30,10 @@ setpriv --reuid=member --regid=member --init-groups tolltap top --once | head -1
 setpriv --reuid=stranger --regid=stranger --init-groups tolltap top --once
 echo "stranger: $?"
 tolltap doctor >/dev/null; echo "doctor: $?"
-stat -c '%a %G' /var/lib/tolltap
+journalctl -u tolltap -o cat -p warning; stat -c '%a %G' /var/lib/tolltap; stat -c 'owner %U' /var/lib/tolltap
+grep -ls '^Name:.tolltap' /proc/[0-9]*/status | while read -r s; do
+	sed -n 's/^Uid:.\([0-9]*\).*/\1/p' "$s"
+done | sort -u | while read -r uid; do echo "runs as $(getent passwd "$uid" | cut -d: -f1)"; done
 systemctl stop tolltap; systemctl show tolltap -p Result -p ExecMainStatus
 systemctl poweroff
 """
@@ -102,6 +106,9 @@ def the_unit_starts_reloads_and_stops(build):
         assert any(line.startswith("tolltap ") and "sort:" in line for line in lines), text
         assert "stranger: 4" in lines and "usermod -aG tolltap" in text, text
         assert "doctor: 0" in lines and "750 tolltap" in lines, text
+        for user in ("root", "tolltap", "tolltap-broker", "tolltap-courier"):
+            assert "runs as " + user in lines, text
+        assert "owner tolltap" in lines, text
         assert "Result=success" in lines and "ExecMainStatus=0" in lines, text
     finally:
         subprocess.run(["rm", "-rf", "--one-file-system", work], check=False)

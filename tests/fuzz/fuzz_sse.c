@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Any split gives the same events; begin, data and end come in that order. */
+/*
+ * Any split gives the same events; begin, data and end come in that order; they are those of a slow
+ * reading, line by line, of the whole text (WHATWG HTML 9.2.6), and of its rest at the end.
+ */
 #include "agent/sse/sse.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -53,11 +56,92 @@ static struct run run(struct cutter cutter)
 	return r;
 }
 
+/* ---- the slow reading ----------------------------------------------------------------------- */
+
+static struct slice line_of(struct slice text)
+{
+	struct slice line = {text.ptr, 0};
+
+	while (line.len < text.len && line.ptr[line.len] != '\r' && line.ptr[line.len] != '\n')
+		line.len++;
+	return line;
+}
+
+static void skip_line_end(struct slice *text)
+{
+	size_t n = slice_starts(*text, SLICE("\r\n")) ? 2 : text->len > 0;
+
+	text->ptr += n;
+	text->len -= n;
+}
+
+/* The value of the field when the line is one of it. */
+static bool is_field(struct slice line, struct slice name, struct slice *value)
+{
+	const char *colon = memchr(line.ptr, ':', line.len);
+	struct slice field = {line.ptr, colon ? (size_t)(colon - line.ptr) : line.len};
+
+	if (!slice_eq(field, name))
+		return false;
+	*value = (struct slice){colon ? colon + 1 : "", colon ? line.len - field.len - 1 : 0};
+	if (value->len && value->ptr[0] == ' ') {
+		value->ptr++;
+		value->len--;
+	}
+	return true;
+}
+
+static void read_line(struct run *r, struct slice line, struct slice *name)
+{
+	struct slice value;
+
+	if (line.len == 0) {
+		if (r->open)
+			on_end(r);
+		*name = SLICE("");
+	} else if (is_field(line, SLICE("data"), &value)) {
+		if (r->open)
+			on_data(r, SLICE("\n"));
+		else
+			on_begin(r, *name);
+		if (value.len)
+			on_data(r, value);
+	} else if (is_field(line, SLICE("event"), &value)) {
+		*name = value;
+		if (name->len > SSE_NAME_MAX)
+			name->len = SSE_NAME_MAX;
+	}
+}
+
+static struct run read_slowly(struct slice text)
+{
+	struct slice name = SLICE("");
+	struct run r = {0};
+
+	if (slice_starts(text, SLICE("\xef\xbb\xbf"))) {
+		text.ptr += 3;
+		text.len -= 3;
+	}
+	while (text.len) {
+		struct slice line = line_of(text);
+
+		text.ptr += line.len;
+		text.len -= line.len;
+		skip_line_end(&text);
+		read_line(&r, line, &name);
+	}
+	if (r.open)
+		on_end(&r);
+	return r;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct run whole = run((struct cutter){data, size, 0, 0});
 	struct run cut = run((struct cutter){data, size, 0, 1 + (uint32_t)size});
+	struct run slow = read_slowly((struct slice){(const char *)data, size});
 
 	must_hold(trace_eq(&whole.trace, &cut.trace));
+	must_hold(trace_eq(&whole.trace, &slow.trace));
 	return 0;
 }

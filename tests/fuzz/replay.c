@@ -1,13 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Plain main for a fuzz target: runs each file given, and each regular file of each folder given.
- */
+/* Plain main for a fuzz target: runs each file given, and each file of each folder given. */
 #include <dirent.h>
 #include <errno.h>
+#include <signal.h>
 #include <sys/stat.h>
 
 #include "tests/fuzz/fuzz.h"
 
 #define INPUT_MAX (1u << 20)
+
+static const char *current; /* the file being replayed */
+
+static void on_abort(int signal)
+{
+	static const char said[] = "FAIL replay: the input that fails is ";
+
+	(void)signal;
+	if (write(STDOUT_FILENO, said, sizeof(said) - 1) < 0 ||
+	    write(STDOUT_FILENO, current, strlen(current)) < 0 || write(STDOUT_FILENO, "\n", 1) < 0)
+		_exit(2);
+}
 
 static int replay_file(const char *path)
 {
@@ -21,6 +33,7 @@ static int replay_file(const char *path)
 	}
 	size = fread(data, 1, sizeof(data), f);
 	fclose(f);
+	current = path;
 	LLVMFuzzerTestOneInput(data, size);
 	return 0;
 }
@@ -52,6 +65,7 @@ int main(int argc, char **argv)
 	unsigned int count = 0;
 	int failed = 0;
 
+	signal(SIGABRT, on_abort);
 	for (int i = 1; i < argc; i++) {
 		struct stat st;
 
@@ -62,6 +76,7 @@ int main(int argc, char **argv)
 			count++;
 		}
 	}
-	printf("%s: %u inputs replayed\n", argv[0], count);
+	if (!failed && count)
+		printf("ok %s (%u inputs)\n", basename(argv[0]), count);
 	return failed || count == 0;
 }

@@ -191,17 +191,22 @@ def fork(lib, ctx):
     report(pair)
 
 
-def reuse(lib, ctx):
-    """Frees a connection and makes another until the allocator hands out the same SSL*."""
-    first = Pair(lib, ctx)
-    first.call(request("POST", API, HOST, b"first"), ANSWER)
+def reused(lib, ctx, first, server_name=None):
+    """Frees a connection and makes others until the allocator hands out the same SSL*."""
     first.free()
     kept = []
     for _ in range(100):
-        second = Pair(lib, ctx)
+        second = Pair(lib, ctx, server_name)
         if second.client == first.client:
             break
         kept.append(second)
+    return second
+
+
+def reuse(lib, ctx):
+    first = Pair(lib, ctx)
+    first.call(request("POST", API, HOST, b"first"), ANSWER)
+    second = reused(lib, ctx, first)
     second.call(request("POST", API, HOST, b"second"), ANSWER)
     report(second, same=second.client == first.client, before=first.moved)
 
@@ -256,19 +261,86 @@ def never(lib, ctx):
     report(pair)
 
 
-PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(27)
+# The frames below are in shape only: the gate looks at none of them.
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+SETTINGS = bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))
+PING = bytes((0, 0, 8, 6, 0, 0, 0, 0, 0)) + b"12345678"
+
+
+def data_frame(size):
+    return size.to_bytes(3, "big") + bytes((0, 0, 0, 0, 0, 1)) + pattern(size)
+
+
+def http2(lib, ctx, server_name):
+    """A server that speaks first, as it may; then calls of all sizes in both directions."""
+    pair = Pair(lib, ctx, server_name)
+    pair.write(SETTINGS, pair.server)
+    pair.read(len(SETTINGS))
+    pair.moved = []
+    pair.call(PREFACE + SETTINGS, SETTINGS)
+    for size in (1, 16384, 300 << 10):
+        pair.call(data_frame(size), data_frame(size + 1))
+    # Text in a body begins no request.
+    pair.call(request("GET", API, OTHER), request("POST", API, OTHER))
+    return pair
 
 
 def http2_listed(lib, ctx):
-    pair = Pair(lib, ctx, HOST.encode())
-    pair.call(PREFACE, bytes(9))
-    report(pair)
+    report(http2(lib, ctx, HOST.encode()))
 
 
 def http2_unlisted(lib, ctx):
-    pair = Pair(lib, ctx, OTHER.encode())
-    pair.call(PREFACE, bytes(9))
+    report(http2(lib, ctx, OTHER.encode()))
+
+
+def http2_nameless(lib, ctx):
+    report(http2(lib, ctx, None))
+
+
+def http2_never(lib, ctx):
+    report(http2(lib, ctx, b"never.test"))
+
+
+def http2_without_preface(lib, ctx):
+    pair = Pair(lib, ctx, HOST.encode())
+    pair.call(data_frame(50), data_frame(50))
     report(pair)
+
+
+def http2_reuse(lib, ctx):
+    first = Pair(lib, ctx, HOST.encode())
+    first.call(PREFACE + SETTINGS, SETTINGS)
+    second = reused(lib, ctx, first, OTHER.encode())
+    second.call(PREFACE + SETTINGS, SETTINGS)
+    second.call(data_frame(1000), data_frame(1000))
+    report(second, same=second.client == first.client, before=first.moved)
+
+
+def http2_waits(lib, ctx, server_name):
+    """Waits; begins a write that must be repeated, and reads much before it can be."""
+    pair = Pair(lib, ctx, server_name, buffer=20000)
+    pair.call(PREFACE + SETTINGS, SETTINGS)
+    wait()
+    data = data_frame(30000)
+    buf = ctypes.create_string_buffer(data, len(data))
+    assert pair.write(data, buf=buf) < 0
+    for _ in range(40):
+        pair.write(data_frame(10), pair.server)
+        pair.read(100)
+    pair.moved = []
+    while pair.write(data, buf=buf) < 0:
+        pair.drain(pair.server)
+    pair.drain(pair.server)
+    pair.call(PING, PING)
+    report(pair)
+
+
+def http2_listed_waits(lib, ctx):
+    http2_waits(lib, ctx, HOST.encode())
+
+
+def http2_unlisted_waits(lib, ctx):
+    http2_waits(lib, ctx, OTHER.encode())
 
 
 def burst(lib, ctx):
@@ -292,6 +364,22 @@ def late(lib, ctx):
     pair.moved = []
     pair.call(request("POST", API, HOST, b"seen"), ANSWER)
     report(pair)
+
+
+def another_reader(lib, ctx):
+    """Waits in the middle of an answer; then makes another call."""
+    pair = Pair(lib, ctx)
+    asked = request("POST", API, HOST, b"one")
+    pair.write(asked)
+    pair.drain(pair.server)
+    for part in (ANSWER[:20], ANSWER[20:]):
+        pair.write(part, pair.server)
+        assert pair.read(16384) == part
+        if part == ANSWER[:20]:
+            wait()
+    before, pair.moved = pair.moved, []
+    pair.call(request("POST", API, HOST, b"two"), ANSWER)
+    report(pair, before=before)
 
 
 def forbid_new_syscalls():
@@ -345,10 +433,20 @@ def nested(path):
     print(json.dumps(dict(pid=os.getpid(), client=ssl.value, server=0, moved=moved)), flush=True)
 
 
+def many(path):
+    """The library in shape only: one byte on each of a few connections, then on very many."""
+    lib = ctypes.CDLL(path)
+    for count in (1000, 20000):
+        for i in range(count):
+            lib.SSL_write(ctypes.c_void_p(0x100000 + 64 * i), b"x", 1)
+        wait()
+    print("{}", flush=True)
+
+
 def main():
     scenario, path, cert, key = sys.argv[1:]
-    if scenario == "nested":
-        nested(path)
+    if scenario in ("nested", "many"):
+        globals()[scenario](path)
         return
     lib = Library(path, cert, key)
     globals()[scenario](lib, lib.context())

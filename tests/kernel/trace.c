@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Test tool: loads the real BPF programs, attaches the files given, and prints what capture
- * delivers as JSON lines. Commands on stdin: pause, resume (the ring's consumer), stats, quit.
+ * delivers as JSON lines. Commands on stdin: pause, resume (the ring's consumer), stats, reader (as
+ * if another one took over), quit.
  *
  * usage: trace [--attach=N] [--returns=N] [--ring=BYTES] [--provider=HOST]... [--never=HOST]...
  *              [--judge=watch|mute] [--times=N] [--debug] FILE...
@@ -14,23 +15,24 @@
 #include <unistd.h>
 
 #include "agent/base/log.h"
+#include "agent/attribution/attribution.h"
 #include "agent/capture/capture.h"
 #include "agent/discovery/sites.h"
-#include "agent/privsep/broker.h"
+#include "agent/privsep/probes.h"
 #include "agent/providers/provider.h"
 #include "bpf/events.h"
 
 #define HOSTS_MAX 8
 
 struct trace {
-	struct broker *broker;
+	struct probes *probes;
 	struct capture *capture;
 	const char *judge;
 	bool paused;
 };
 
 struct options {
-	struct broker_opts broker;
+	struct probe_opts probes;
 	const char *provider[HOSTS_MAX], *never[HOSTS_MAX];
 	size_t providers, nevers;
 	const char *judge;
@@ -54,10 +56,13 @@ static void print_hex(const char *name, struct slice data)
 
 static void on_open(void *user, const struct conn_open *open)
 {
+	char cgroup[1024];
+
 	(void)user;
+	cgroup_join(open->cgroup, cgroup, sizeof(cgroup));
 	print_id("open", &open->conn, open->now_ns);
-	printf(",\"cgroup\":%lu,\"uid\":%u,\"comm\":\"%s\",\"host\":\"%s\"", open->cgroup_id,
-	       open->uid, open->comm, open->host);
+	printf(",\"cgroup\":\"%s\",\"uid\":%u,\"comm\":\"%s\",\"host\":\"%s\"", cgroup, open->uid,
+	       open->comm, open->host);
 	print_hex("env", open->env);
 	puts("}");
 }
@@ -75,7 +80,7 @@ static void on_chunk(void *user, const struct chunk *chunk)
 	print_hex("data", chunk->data);
 	puts("}");
 	if (t->judge && chunk->candidate && chunk->dir == CHUNK_READ &&
-	    broker_judge(t->broker, chunk->conn.tgid, chunk->conn.ssl, !strcmp(t->judge, "watch")))
+	    probes_judge(t->probes, chunk->conn.tgid, chunk->conn.ssl, !strcmp(t->judge, "watch")))
 		fputs("judgement refused\n", stderr);
 }
 
@@ -86,16 +91,7 @@ static void on_may_end(void *user, const struct conn_id *conn, uint64_t now_ns)
 	puts("}");
 }
 
-static void on_verdict(void *user, const struct conn_verdict *verdict)
-{
-	(void)user;
-	print_id("verdict", &verdict->conn, verdict->now_ns);
-	printf(",\"verdict\":%u,\"uid\":%u,\"comm\":\"%s\",\"host\":\"%s\"}\n", verdict->verdict,
-	       verdict->uid, verdict->comm, verdict->host);
-}
-
-static const struct capture_ops ops = {
-	.opened = on_open, .chunk = on_chunk, .may_end = on_may_end, .verdict = on_verdict};
+static const struct capture_ops ops = {.opened = on_open, .chunk = on_chunk, .may_end = on_may_end};
 
 static void print_array(const char *name, const uint64_t *values, size_t count)
 {
@@ -109,7 +105,7 @@ static void print_stats(struct trace *t)
 {
 	uint64_t lost[TT_LOST_REASONS], stats[TT_GATE_STATS];
 
-	broker_kernel_counters(t->broker, lost, stats);
+	probes_kernel_counters(t->probes, lost, stats);
 	printf("{\"type\":\"stats\"");
 	print_array("lost", lost, TT_LOST_REASONS);
 	print_array("gate", stats, TT_GATE_STATS);
@@ -119,8 +115,8 @@ static void print_stats(struct trace *t)
 static int attach(struct trace *t, const char *path, int times)
 {
 	_cleanup_(closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
-	char err[BROKER_ERROR_MAX] = "";
-	bool want_returns = broker_caps(t->broker)->returns == RETURN_SITES;
+	char err[PROBES_ERROR_MAX] = "";
+	bool want_returns = probes_caps(t->probes)->returns == RETURN_SITES;
 	struct probe_sites sites;
 
 	if (fd < 0 || sites_find(fd, want_returns, &sites) != SITES_FOUND) {
@@ -128,7 +124,7 @@ static int attach(struct trace *t, const char *path, int times)
 		return -1;
 	}
 	for (int i = 0; i < times; i++) {
-		if (broker_attach(t->broker, fd, &sites, err, sizeof(err)) < 0) {
+		if (probes_attach(t->probes, fd, &sites, err, sizeof(err)) < 0) {
 			fprintf(stderr, "%s: %s\n", path, err);
 			return -1;
 		}
@@ -145,14 +141,14 @@ static void parse(struct options *o, int argc, char **argv)
 	};
 	int c;
 
-	*o = (struct options){.broker = {0, -1, -1}, .times = 1};
+	*o = (struct options){.probes = {0, -1, -1}, .times = 1};
 	while ((c = getopt_long(argc, argv, "", longs, NULL)) >= 0) {
 		if (c == 'a')
-			o->broker.force_attach = strtol(optarg, NULL, 10);
+			o->probes.force_attach = strtol(optarg, NULL, 10);
 		else if (c == 'r')
-			o->broker.force_returns = strtol(optarg, NULL, 10);
+			o->probes.force_returns = strtol(optarg, NULL, 10);
 		else if (c == 'b')
-			o->broker.ring_bytes = strtoul(optarg, NULL, 10);
+			o->probes.ring_bytes = strtoul(optarg, NULL, 10);
 		else if (c == 'p' && o->providers < HOSTS_MAX)
 			o->provider[o->providers++] = optarg;
 		else if (c == 'n' && o->nevers < HOSTS_MAX)
@@ -172,7 +168,7 @@ static void list_path(void *user, const char *suffix)
 {
 	struct trace *t = user;
 
-	if (broker_list_path(t->broker, suffix))
+	if (probes_list_path(t->probes, suffix))
 		fprintf(stderr, "trace: path %s not listed\n", suffix);
 }
 
@@ -182,9 +178,9 @@ static int list_hosts(struct trace *t, const struct options *o)
 
 	provider_each_shape(list_path, t);
 	for (size_t i = 0; i < o->providers && !rc; i++)
-		rc = broker_list_host(t->broker, o->provider[i], true);
+		rc = probes_list_host(t->probes, o->provider[i], true);
 	for (size_t i = 0; i < o->nevers && !rc; i++)
-		rc = broker_list_host(t->broker, o->never[i], false);
+		rc = probes_list_host(t->probes, o->never[i], false);
 	return rc;
 }
 
@@ -199,6 +195,9 @@ static bool command(struct trace *t)
 		while (!t->paused && capture_drain(t->capture))
 			;
 		print_stats(t);
+	} else if (!strcmp(line, "reader\n")) {
+		probes_new_reader(t->probes);
+		puts("{\"type\":\"reader\"}");
 	} else {
 		t->paused = !strcmp(line, "pause\n");
 		printf("{\"type\":\"%s\"}\n", t->paused ? "paused" : "resumed");
@@ -223,15 +222,15 @@ static void run(struct trace *t)
 
 int main(int argc, char **argv)
 {
-	char err[BROKER_ERROR_MAX] = "";
+	char err[PROBES_ERROR_MAX] = "";
 	struct trace t = {0};
-	const struct broker_caps *caps;
+	const struct probe_caps *caps;
 	struct options o;
 	int rc;
 
 	parse(&o, argc, argv);
 	setvbuf(stdin, NULL, _IONBF, 0);
-	rc = broker_new(&t.broker, &o.broker, err, sizeof(err));
+	rc = probes_new(&t.probes, &o.probes, err, sizeof(err));
 	if (rc) {
 		fprintf(stderr, "%s\n", err);
 		return 1;
@@ -241,14 +240,15 @@ int main(int argc, char **argv)
 	for (int i = optind; i < argc && !rc; i++)
 		rc = attach(&t, argv[i], o.times);
 	if (!rc)
-		rc = capture_new(&t.capture, broker_ring_fd(t.broker), &ops, &t);
+		rc = capture_new(&t.capture, probes_ring_fd(t.probes), probes_ring_bytes(t.probes),
+				 &ops, &t);
 	if (!rc) {
-		caps = broker_caps(t.broker);
+		caps = probes_caps(t.probes);
 		printf("{\"type\":\"ready\",\"attach\":\"%s\",\"returns\":\"%s\"}\n",
 		       attach_kind_names[caps->attach], return_kind_names[caps->returns]);
 		run(&t);
 	}
 	capture_free(t.capture);
-	broker_free(t.broker);
+	probes_free(t.probes);
 	return rc ? 1 : 0;
 }

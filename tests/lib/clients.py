@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs the real clients against the local provider, and compares rows with its books."""
+import functools
 import json
 import os
 import shutil
 import subprocess
 
 from harness import TOP, Skip
+import compare
 
 DEMO = os.path.join(TOP, "packaging", "demo")
 HOSTS = {"messages": "api.anthropic.com"}
@@ -16,6 +18,16 @@ MODELS = {"chat": "gpt-4o-mini", "completions": "gpt-3.5-turbo-instruct", "respo
           "embeddings": "text-embedding-3-small", "messages": "claude-sonnet-4-5"}
 COMPARED = ("provider", "api", "operation", "model_requested", "model", "stream", "status",
             "outcome", "basis", "tokens", "usage_raw", "response_id", "request_id")
+
+
+def compiled(source, folder, *flags, name="client"):
+    """A C client of the tests, built into a folder and linked as the flags say."""
+    path = os.path.join(folder, name)
+    done = subprocess.run(["gcc", "-O1", "-o", path, os.path.join(TOP, "tests", "e2e", source),
+                           *flags], capture_output=True, text=True)
+    if done.returncode:
+        raise Skip("%s cannot be linked: %s" % (name, done.stderr.strip().splitlines()[-1]))
+    return path
 
 
 def python(provider, *args, client="http.client", env=None, ok=True, cwd=None):
@@ -97,4 +109,24 @@ def check_books(agent, provider, expected=None, timeout_s=6):
         assert row["request_id"] in truth, "row of no known request: %s" % json.dumps(row)
         check_row(row, truth[row["request_id"]])
     assert len({row["event_id"] for row in rows}) == len(rows), "an event id came twice"
+    return rows
+
+
+@functools.lru_cache
+def catalog():
+    with open(os.path.join(TOP, "pricing", "catalog.json"), encoding="utf-8") as f:
+        return json.load(f)
+
+
+def check_cost(row):
+    """The catalogue's prices times the row's tokens, worked out by other code than the agent's."""
+    cost = compare.expected_pusd(catalog(), row)
+    assert row["cost_pusd"] == cost, "%s: cost %s, worked out %s" % (
+        row["model"], row["cost_pusd"], cost)
+
+
+def check_costs(agent, provider, expected=None):
+    rows = check_books(agent, provider, expected)
+    for row in rows:
+        check_cost(row)
     return rows

@@ -17,6 +17,8 @@ import urllib.request
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(TOP, "packaging", "demo"))
 
+# How much slower than a real machine this one is; an emulator's guest says so.
+SLOWNESS = float(os.environ.get("TOLLTAP_TEST_SLOWNESS", "1"))
 ROW_DELAY_S = 2.0  # a row is visible at most this long after its call ended
 
 
@@ -25,13 +27,15 @@ class Skip(Exception):
 
 
 class Agent:
-    """`tolltap run` on a storage directory of its own. Flags are appended as given."""
+    """`tolltap run` on a storage directory of its own. Flags are appended as given; prefix is a command
+    that starts it, as `setpriv ...`."""
 
-    def __init__(self, build, *flags, storage=None, env=None):
+    def __init__(self, build, *flags, storage=None, env=None, prefix=()):
         self.binary = os.path.join(build, "tolltap")
         self.own_storage = storage is None
         self.storage = storage or tempfile.mkdtemp(prefix="tolltap-test.")
         self.flags = list(flags)
+        self.prefix = list(prefix)
         self.env = dict(os.environ, **(env or {}))
         self.process = None
         self.stderr = ""
@@ -45,20 +49,27 @@ class Agent:
         if self.own_storage:
             shutil.rmtree(self.storage, ignore_errors=True)
 
-    def start(self, timeout_s=20):
+    def start(self, timeout_s=60):
+        lines, errors = self.launch()
+        line = lines.get(timeout=timeout_s * SLOWNESS)
+        if line != "ready":
+            self.process.wait(5 * SLOWNESS)
+            errors.join(1)
+            raise AssertionError("agent said %r instead of ready; stderr: %s" % (line, self.stderr))
+        return self
+
+    def launch(self):
+        """Starts it and does not wait. Returns the queue of its lines and the reader of its errors."""
         self.port = free_port()
         self.process = subprocess.Popen(
-            [self.binary, "run", "--storage.path=" + self.storage,
+            [*self.prefix, self.binary, "run", "--storage.path=" + self.storage,
              "--web.listen-address=127.0.0.1:%d" % self.port, *self.flags],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=self.env)
         lines = queue.Queue()
         threading.Thread(target=self._read_stdout, args=(self.process, lines), daemon=True).start()
-        threading.Thread(target=self._read_stderr, args=(self.process,), daemon=True).start()
-        line = lines.get(timeout=timeout_s)
-        if line != "ready":
-            self.process.wait(5)
-            raise AssertionError("agent said %r instead of ready; stderr: %s" % (line, self.stderr))
-        return self
+        errors = threading.Thread(target=self._read_stderr, args=(self.process,), daemon=True)
+        errors.start()
+        return lines, errors
 
     def _read_stdout(self, process, lines):
         for line in process.stdout:
@@ -72,11 +83,46 @@ class Agent:
     def stop(self, how=signal.SIGTERM, timeout_s=10):
         if self.process and self.process.poll() is None:
             self.process.send_signal(how)
-            self.process.wait(timeout_s)
+            self.process.wait(timeout_s * SLOWNESS)
         return self.process.returncode if self.process else None
 
     def kill(self):
         return self.stop(signal.SIGKILL)
+
+    def status(self):
+        with open(os.path.join(self.storage, "status.json")) as f:
+            return json.load(f)
+
+    def pid_of(self, process):
+        """The pid of one of the agent's processes: supervisor, broker, courier or worker."""
+        status = self.status()
+        if process == "supervisor":
+            return status["pid"]
+        return next(p["pid"] for p in status["agent"] if p["process"] == process)
+
+    def pids(self):
+        """All processes of the agent, its own children that live for a moment left out."""
+        return [self.pid_of(name) for name in ("supervisor", "broker", "courier", "worker")]
+
+    def cpu_s(self):
+        """CPU seconds of all of them so far; what ended children used is counted too."""
+        total = 0
+        for pid in self.pids():
+            with open("/proc/%d/stat" % pid) as f:
+                fields = f.read().rsplit(")", 1)[1].split()
+            total += sum(int(field) for field in fields[11:15])
+        return total / os.sysconf("SC_CLK_TCK")
+
+    def memory_bytes(self, what):
+        """VmRSS, VmHWM, RssAnon ... of all of them together."""
+        total = 0
+        for pid in self.pids():
+            with open("/proc/%d/status" % pid) as f:
+                total += next(int(line.split()[1]) * 1024 for line in f if line.startswith(what))
+        return total
+
+    def signal(self, process, number):
+        os.kill(self.pid_of(process), number)
 
     def command(self, *args, check=True, **kwargs):
         done = subprocess.run([self.binary, *args], text=True, capture_output=True, **kwargs)
@@ -90,7 +136,7 @@ class Agent:
 
     def wait_rows(self, count, timeout_s=ROW_DELAY_S + 2, where=lambda row: True):
         """Rows that match, once there are `count` of them; fails when they do not come."""
-        deadline = time.monotonic() + timeout_s
+        deadline = time.monotonic() + timeout_s * SLOWNESS
         while True:
             rows = [row for row in self.rows() if where(row)]
             if len(rows) >= count or time.monotonic() > deadline:
@@ -115,10 +161,10 @@ class Agent:
         return sum(float(v) for name, v in self.metrics().items()
                    if name.split("{")[0] == family and all(label in name for label in labels))
 
-    def get(self, path):
+    def get(self, path, timeout_s=5):
         try:
             with urllib.request.urlopen("http://127.0.0.1:%d%s" % (self.port, path),
-                                        timeout=5) as answer:
+                                        timeout=timeout_s) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as e:
             return e.code, e.read().decode()
@@ -132,7 +178,7 @@ def free_port():
 
 
 def wait_until(true, timeout_s, what):
-    deadline = time.monotonic() + timeout_s
+    deadline = time.monotonic() + timeout_s * SLOWNESS
     while not true():
         if time.monotonic() > deadline:
             raise AssertionError("not within %.1f s: %s" % (timeout_s, what))

@@ -3,51 +3,12 @@
 #ifndef TT_TEST_WIRE_H
 #define TT_TEST_WIRE_H
 
-#include "agent/base/base.h"
+#include "tests/replay/bytes.h"
 
 #include <brotli/encode.h>
 #include <stdio.h>
 #include <zlib.h>
 #include <zstd.h>
-
-struct bytes {
-	char *ptr; /* owned; ends with a 0 that len does not count */
-	size_t len;
-	size_t cap;
-};
-
-static void bytes_free(struct bytes *b)
-{
-	free(b->ptr);
-	*b = (struct bytes){0};
-}
-
-static void *must(void *p)
-{
-	if (!p)
-		abort();
-	return p;
-}
-
-static void bytes_add(struct bytes *b, const char *ptr, size_t len)
-{
-	char *grown;
-
-	if (len >= b->cap - b->len) {
-		b->cap = (b->cap + len) * 2 + 64;
-		grown = must(realloc(b->ptr, b->cap));
-		b->ptr = grown;
-	}
-	if (len)
-		memcpy(b->ptr + b->len, ptr, len);
-	b->len += len;
-	b->ptr[b->len] = '\0';
-}
-
-static void bytes_text(struct bytes *b, const char *text)
-{
-	bytes_add(b, text, strlen(text));
-}
 
 /* The whole file; ptr is NULL when it cannot be read. */
 static struct bytes file_bytes(const char *dir, const char *name)

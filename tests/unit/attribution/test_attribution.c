@@ -269,6 +269,69 @@ static void exec_replaces_what_was_known(void **state)
 	attribution_free(a);
 }
 
+#define CONTAINER "3f4a9c0d1e2b5a6978897a6b5c4d3e2f1001f2e3d4c5b6a79880716253443526"
+
+static const char names_of_cgroup[CONN_CGROUP_LEVELS][CONN_CGROUP_NAME] = {CONTAINER, "docker"};
+static const char names_of_root[CONN_CGROUP_LEVELS][CONN_CGROUP_NAME] = {""};
+
+/* It moved after /proc was read, under the same name: the probe's word counts. */
+static void the_cgroup_of_the_call_is_that_of_the_process(void **state)
+{
+	struct broker b = {0};
+	struct attribution *a = start(&b);
+	pid_t pid = child_start((char *const[]){NULL});
+	struct conn_open open = opened(pid, start_of(pid), "sleep", SLICE(""));
+	char before[CALL_PATH_MAX];
+	struct call call = {0};
+
+	(void)state;
+	attribution_prefetch(a, (uint32_t)pid);
+	open.cgroup = names_of_root; /* says nothing */
+	attribution_open(a, &open);
+	attribution_fill(a, &open.conn, &call);
+	assert_int_not_equal(call.workload.cgroup[0], '\0');
+	assert_string_equal(call.workload.container_id, "");
+	snprintf(before, sizeof(before), "%s", call.workload.cgroup);
+	open.cgroup = names_of_cgroup;
+	attribution_open(a, &open);
+	attribution_fill(a, &open.conn, &call);
+	assert_string_not_equal(call.workload.cgroup, before);
+	assert_string_equal(call.workload.container_id, CONTAINER);
+	child_end(pid);
+	attribution_free(a);
+}
+
+/*
+ * Read as one program, gone as another: what it was is not told of what it became. A shell that
+ * puts itself into a container's cgroup and becomes a short-lived client looks so; its script may
+ * have the client's name.
+ */
+static void exec_and_gone_leaves_nothing_of_before(void **state)
+{
+	static const char *const names[] = {"client", "sleep"};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		struct broker b = {0};
+		struct attribution *a = start(&b);
+		pid_t pid = child_start((char *const[]){NULL});
+		struct conn_open open = opened(pid, start_of(pid), names[i], SLICE(""));
+		struct call call = {0};
+
+		attribution_prefetch(a, (uint32_t)pid);
+		attribution_program(a, (uint32_t)pid, SLICE("/bin/client"));
+		child_end(pid);
+		open.cgroup = names_of_cgroup;
+		attribution_open(a, &open);
+		attribution_fill(a, &open.conn, &call);
+		assert_string_equal(call.workload.comm, names[i]);
+		assert_string_equal(call.workload.exe, "/bin/client");
+		assert_string_equal(call.workload.cgroup, "/docker/" CONTAINER);
+		assert_string_equal(call.workload.container_id, CONTAINER);
+		attribution_free(a);
+	}
+}
+
 static void replay_uses_probe_facts_only(void **state)
 {
 	struct attribution *a = start(NULL);
@@ -342,6 +405,8 @@ int main(void)
 		cmocka_unit_test(program_told_by_the_kernel_stands_in_for_proc),
 		cmocka_unit_test(reused_pid_is_not_believed),
 		cmocka_unit_test(exec_replaces_what_was_known),
+		cmocka_unit_test(the_cgroup_of_the_call_is_that_of_the_process),
+		cmocka_unit_test(exec_and_gone_leaves_nothing_of_before),
 		cmocka_unit_test(replay_uses_probe_facts_only),
 		cmocka_unit_test(one_read_per_process),
 		cmocka_unit_test(table_is_bounded),

@@ -1,12 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/attribution/attribution.h"
-#include "agent/attribution/cgroup_ids.h"
 
-#include <linux/magic.h>
 #include <setjmp.h>
 #include <stdarg.h>
-#include <sys/stat.h>
-#include <sys/vfs.h>
 
 #include <cmocka.h>
 
@@ -106,28 +102,25 @@ static void picks_the_path(void **state)
 	}
 }
 
-static void knows_cgroups_by_id(void **state)
+static void joins_names_from_the_innermost_outward(void **state)
 {
-	static const char *const mounts[] = {"/sys/fs/cgroup/unified", "/sys/fs/cgroup"};
-	struct cgroup_ids *ids = NULL;
-	bool found = false;
+	static char names[CONN_CGROUP_LEVELS][CONN_CGROUP_NAME] = {"c", "bb", "aaa"};
+	char path[64], full[CALL_PATH_MAX];
 
 	(void)state;
-	assert_int_equal(cgroup_ids_new(&ids), 0);
-	assert_null(cgroup_ids_path(ids, UINT64_MAX, 1));
-	for (size_t i = 0; i < ARRAY_LEN(mounts) && !found; i++) {
-		struct statfs fs;
-		struct stat st;
-
-		if (statfs(mounts[i], &fs) != 0 || fs.f_type != CGROUP2_SUPER_MAGIC)
-			continue;
-		found = true;
-		assert_int_equal(stat(mounts[i], &st), 0);
-		assert_string_equal(cgroup_ids_path(ids, st.st_ino, 2), "/");
-	}
-	cgroup_ids_free(ids);
-	if (!found)
-		skip();
+	cgroup_join((const char(*)[CONN_CGROUP_NAME])names, path, sizeof(path));
+	assert_string_equal(path, "/aaa/bb/c");
+	cgroup_join((const char(*)[CONN_CGROUP_NAME])names, path, sizeof("/bb/c"));
+	assert_string_equal(path, "/bb/c");
+	cgroup_join((const char(*)[CONN_CGROUP_NAME])names, path, sizeof("/bb/c") - 1);
+	assert_string_equal(path, "/c");
+	for (size_t i = 0; i < CONN_CGROUP_LEVELS; i++)
+		memset(names[i], 'x', CONN_CGROUP_NAME - 1);
+	cgroup_join((const char(*)[CONN_CGROUP_NAME])names, full, sizeof(full));
+	assert_int_equal(strlen(full) % CONN_CGROUP_NAME, 0);
+	names[0][0] = '\0';
+	cgroup_join((const char(*)[CONN_CGROUP_NAME])names, path, sizeof(path));
+	assert_string_equal(path, "");
 }
 
 int main(void)
@@ -135,7 +128,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(reads_containers_and_units),
 		cmocka_unit_test(picks_the_path),
-		cmocka_unit_test(knows_cgroups_by_id),
+		cmocka_unit_test(joins_names_from_the_innermost_outward),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

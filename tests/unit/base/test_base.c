@@ -29,6 +29,19 @@ static void slices_compare_and_trim(void **state)
 	assert_true(slice_eq(slice_of(NULL), SLICE("")));
 }
 
+static void hex_is_lower_case_and_of_one_length(void **state)
+{
+	(void)state;
+	assert_true(slice_is_hex(SLICE("09af"), 4));
+	assert_true(slice_is_hex(SLICE(""), 0));
+	assert_false(slice_is_hex(SLICE("09af"), 3));
+	assert_false(slice_is_hex(SLICE("09af"), 5));
+	assert_false(slice_is_hex(SLICE("09AF"), 4));
+	assert_false(slice_is_hex(SLICE("09ag"), 4));
+	assert_false(slice_is_hex(SLICE("09a`"), 4));
+	assert_false(slice_is_hex(SLICE("09a:"), 4));
+}
+
 static void slice_copy_bounds_and_cleans(void **state)
 {
 	char text[4];
@@ -164,6 +177,20 @@ static void stronger_tags_win(void **state)
 	assert_false(tags_set(&tags, SLICE("one-more"), SLICE("x"), TAG_ENV));
 }
 
+/* Bytes that become '?' do not make two tags of one name: a row holds each key once. */
+static void keys_that_look_alike_are_one_tag(void **state)
+{
+	struct tags tags = {0};
+
+	(void)state;
+	assert_true(tags_set(&tags, SLICE("k\x80"), SLICE("a"), TAG_ENV));
+	assert_true(tags_set(&tags, SLICE("k\xff"), SLICE("b"), TAG_ENV));
+	assert_true(tags_set(&tags, SLICE("k?"), SLICE("c"), TAG_ENV));
+	assert_int_equal(tags.count, 1);
+	assert_string_equal(tags.item[0].key, "k?");
+	assert_string_equal(tags.item[0].value, "c");
+}
+
 static void usage_totals_saturate(void **state)
 {
 	struct usage usage = {0};
@@ -193,6 +220,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(slices_compare_and_trim),
+		cmocka_unit_test(hex_is_lower_case_and_of_one_length),
 		cmocka_unit_test(slice_copy_bounds_and_cleans),
 		cmocka_unit_test(slice_copy_leaves_nothing_that_steers),
 		cmocka_unit_test(clock_formats_rfc3339),
@@ -200,6 +228,7 @@ int main(void)
 		cmocka_unit_test(loop_calls_what_is_readable),
 		cmocka_unit_test(counters_have_a_row_each),
 		cmocka_unit_test(stronger_tags_win),
+		cmocka_unit_test(keys_that_look_alike_are_one_tag),
 		cmocka_unit_test(usage_totals_saturate),
 		cmocka_unit_test(log_levels_parse),
 	};

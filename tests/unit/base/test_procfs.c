@@ -17,16 +17,16 @@ static void parses_mappings(void **state)
 	} good[] = {
 		{"7f1a2b3c4000-7f1a2b3c8000 r-xp 00001000 08:01 393232                     "
 		 "/usr/lib/x86_64-linux-gnu/libssl.so.3",
-		 {0x7f1a2b3c4000, 0x7f1a2b3c8000, 393232, 8, 1, true, {NULL, 0}},
+		 {0x7f1a2b3c4000, 0x7f1a2b3c8000, 0x1000, 393232, 8, 1, true, {NULL, 0}},
 		 "/usr/lib/x86_64-linux-gnu/libssl.so.3"},
 		{"00400000-00401000 r--p 00000000 fe:10 12 /opt/a b (deleted)",
-		 {0x400000, 0x401000, 12, 0xfe, 0x10, false, {NULL, 0}},
+		 {0x400000, 0x401000, 0, 12, 0xfe, 0x10, false, {NULL, 0}},
 		 "/opt/a b (deleted)"},
 		{"7ffc1000-7ffc2000 r-xp 00000000 00:00 0                          [vdso]",
-		 {0x7ffc1000, 0x7ffc2000, 0, 0, 0, true, {NULL, 0}},
+		 {0x7ffc1000, 0x7ffc2000, 0, 0, 0, 0, true, {NULL, 0}},
 		 "[vdso]"},
 		{"7ffc1000-7ffc2000 rwxp 00000000 00:00 0 ",
-		 {0x7ffc1000, 0x7ffc2000, 0, 0, 0, true, {NULL, 0}},
+		 {0x7ffc1000, 0x7ffc2000, 0, 0, 0, 0, true, {NULL, 0}},
 		 ""},
 	};
 	static const char *const bad[] = {
@@ -49,6 +49,7 @@ static void parses_mappings(void **state)
 		got.path = (struct slice){NULL, 0};
 		assert_int_equal(got.start, good[i].want.start);
 		assert_int_equal(got.end, good[i].want.end);
+		assert_int_equal(got.offset, good[i].want.offset);
 		assert_int_equal(got.inode, good[i].want.inode);
 		assert_int_equal(got.major, good[i].want.major);
 		assert_int_equal(got.minor, good[i].want.minor);

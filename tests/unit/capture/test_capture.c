@@ -2,16 +2,18 @@
 /* Records valid and invalid, and recordings: what is written is what is replayed. */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <linux/bpf.h>
 #include <stdio.h>
 #include <unistd.h>
 #include <cmocka.h>
 
 #include "agent/base/counters.h"
 #include "agent/capture/capture.h"
+#include "agent/capture/ring.h"
 #include "bpf/events.h"
 
 struct seen {
-	int opened, chunks, may_end, verdicts;
+	int opened, chunks, may_end;
 	int64_t wall_minus_mono_ns;
 	uint64_t next_offset;
 	uint32_t want_bytes;
@@ -59,20 +61,11 @@ static void on_may_end(void *user, const struct conn_id *conn, uint64_t now_ns)
 	seen->may_end++;
 }
 
-static void on_verdict(void *user, const struct conn_verdict *verdict)
-{
-	struct seen *seen = user;
-
-	(void)verdict;
-	seen->verdicts++;
-}
-
 static const struct capture_ops ops = {
 	.clock = on_clock,
 	.opened = on_open,
 	.chunk = on_chunk,
 	.may_end = on_may_end,
-	.verdict = on_verdict,
 };
 
 /* A record of any type, with room behind a data record. */
@@ -80,7 +73,6 @@ union record {
 	struct tt_rec_head head;
 	struct tt_rec_open open;
 	struct tt_rec_data data;
-	struct tt_rec_conn conn;
 };
 
 #define DATA_SIZE (sizeof(struct tt_rec_data) + 256)
@@ -89,7 +81,7 @@ static size_t fill(union record *r, uint32_t type)
 {
 	size_t size = type == TT_REC_DATA   ? DATA_SIZE
 		      : type == TT_REC_OPEN ? sizeof(r->open)
-					    : sizeof(r->conn);
+					    : sizeof(r->head);
 
 	memset(r, 0, sizeof(*r));
 	r->head = (struct tt_rec_head){.type = type, .size = size, .verdict = TT_WATCHED};
@@ -114,15 +106,15 @@ struct bad {
 
 static const struct bad bads[] = {
 	{"type 0", TT_REC_DATA, FIELD(head, type), 0, 0},
-	{"unknown type", TT_REC_CLOSE, FIELD(head, type), 5, 0},
+	{"unknown type", TT_REC_CLOSE, FIELD(head, type), 4, 0},
 	{"data as open", TT_REC_DATA, FIELD(head, type), TT_REC_OPEN, 0},
 	{"open as close", TT_REC_OPEN, FIELD(head, type), TT_REC_CLOSE, 0},
 	{"size too small", TT_REC_DATA, FIELD(head, size), DATA_SIZE - 1, 0},
 	{"size too large", TT_REC_DATA, FIELD(head, size), DATA_SIZE + 1, 0},
 	{"cut short", TT_REC_CLOSE, FIELD(head, tid), 0, -8},
 	{"less than a head", TT_REC_CLOSE, FIELD(head, tid), 0,
-	 8 - (int)sizeof(struct tt_rec_conn)},
-	{"verdict", TT_REC_VERDICT, FIELD(head, verdict), TT_VERDICTS, 0},
+	 8 - (int)sizeof(struct tt_rec_head)},
+	{"verdict", TT_REC_CLOSE, FIELD(head, verdict), TT_VERDICTS, 0},
 	{"direction", TT_REC_DATA, FIELD(data, dir), TT_DIRS, 0},
 	{"len beyond record", TT_REC_DATA, FIELD(data, len), 257, 0},
 	{"len far beyond", TT_REC_DATA, FIELD(data, len), 0xffffffff, 0},
@@ -143,11 +135,9 @@ static void delivers_valid_records(void **state)
 	assert_true(capture_dispatch(&ops, &seen, &r, fill(&r, TT_REC_OPEN)));
 	assert_true(capture_dispatch(&ops, &seen, &r, fill(&r, TT_REC_DATA)));
 	assert_true(capture_dispatch(&ops, &seen, &r, fill(&r, TT_REC_CLOSE)));
-	assert_true(capture_dispatch(&ops, &seen, &r, fill(&r, TT_REC_VERDICT)));
 	assert_int_equal(seen.opened, 1);
 	assert_int_equal(seen.len, 100);
 	assert_int_equal(seen.may_end, 1);
-	assert_int_equal(seen.verdicts, 1);
 }
 
 static void refuses_invalid_records(void **state)
@@ -167,7 +157,7 @@ static void refuses_invalid_records(void **state)
 		}
 		if (capture_dispatch(&ops, &seen, &r, size))
 			fail_msg("accepted: %s", bad->what);
-		assert_int_equal(seen.opened + seen.chunks + seen.may_end + seen.verdicts, 0);
+		assert_int_equal(seen.opened + seen.chunks + seen.may_end, 0);
 		assert_int_equal(counter_get(COUNTER_LOST_INVALID), before + 1);
 	}
 }
@@ -181,8 +171,10 @@ static void refuses_text_without_end(void **state)
 	(void)state;
 	memset(r.open.host, 'x', sizeof(r.open.host));
 	assert_false(capture_dispatch(&ops, &seen, &r, size));
-	size = fill(&r, TT_REC_VERDICT);
-	memset(r.conn.comm, 'x', sizeof(r.conn.comm));
+	size = fill(&r, TT_REC_OPEN);
+	memset(r.open.cgroup[1], 'x', sizeof(r.open.cgroup[1]));
+	assert_true(capture_dispatch(&ops, &seen, &r, size)); /* behind the first empty name */
+	memset(r.open.cgroup[0], 'x', sizeof(r.open.cgroup[0]));
 	assert_false(capture_dispatch(&ops, &seen, &r, size));
 }
 
@@ -290,6 +282,38 @@ static void refuses_cut_recordings(void **state)
 	}
 }
 
+static void count_record(void *user, const void *data, size_t size)
+{
+	(void)data;
+	assert_int_equal(size, 8);
+	++*(int *)user;
+}
+
+/* What lies behind a record that is still being written waits for it, and is not told as read. */
+static void a_record_being_written_holds_up_the_rest(void **state)
+{
+	uint64_t memory[2 * 64 / 8] = {8, 0, 8 | BPF_RINGBUF_BUSY_BIT, 0, 8, 0};
+	uint64_t consumer = 0, producer = 48;
+	struct ring ring = {.consumer = &consumer,
+			    .producer = &producer,
+			    .data = (const uint8_t *)memory,
+			    .bytes = 64};
+	uint64_t end = ring_end(&ring);
+	int count = 0;
+	bool torn;
+
+	(void)state;
+	assert_int_equal(ring_consume(&ring, 10, count_record, &count, &torn), 1);
+	assert_false(ring_reached(&ring, end));
+	memory[2] = 8;
+	assert_int_equal(ring_consume(&ring, 10, count_record, &count, &torn), 2);
+	assert_true(ring_reached(&ring, end));
+	assert_false(torn);
+	producer += 16;
+	assert_true(ring_reached(&ring, end)); /* what came later is no part of it */
+	assert_false(ring_reached(&ring, ring_end(&ring)));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -297,6 +321,7 @@ int main(void)
 		cmocka_unit_test(refuses_invalid_records),
 		cmocka_unit_test(refuses_text_without_end),
 		cmocka_unit_test(delivers_marked_gaps),
+		cmocka_unit_test(a_record_being_written_holds_up_the_rest),
 		cmocka_unit_test_setup_teardown(replays_what_was_recorded, make_path, remove_path),
 		cmocka_unit_test_setup_teardown(refuses_cut_recordings, make_path, remove_path),
 	};

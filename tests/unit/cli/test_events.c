@@ -49,10 +49,12 @@ static const char known_line[] =
 	"\"model\":\"gpt-4o-2024-08-06\",\"stream\":true,\"status\":200,\"outcome\":\"ok\","
 	"\"basis\":\"reported_usage\",\"tokens\":{\"input_uncached\":100,\"input_cache_read\":50,"
 	"\"output_text\":20},\"usage_raw\":{\"prompt_tokens\":150,\"details\":{\"cached_tokens\":"
-	"50}},\"tool_units\":{\"web_search\":2},\"cost_usd\":\"0.0005125\",\"cost_pusd\":512500000,"
+	"50}},\"usage_conflict\":false,\"tool_units\":{\"web_search\":2},\"cost_usd\":\"0."
+	"0005125\",\"cost_pusd\":512500000,"
 	"\"list_cost_usd\":\"0.0005125\",\"list_cost_pusd\":512500000,\"billable\":true,"
 	"\"billed_by\":\"openai\",\"price_id\":\"openai/gpt-4o@2024-08-06\","
 	"\"prices_sha256\":\"ab\",\"service_tier\":\"default\",\"billing_mode\":\"metered\","
+	"\"batch\":true,"
 	"\"response_id\":\"chatcmpl-1\",\"request_id\":\"req_1\",\"attempt\":1,"
 	"\"operation_id\":\"op-1\",\"trace_id\":\"0af7651916cd43dd8448eb211c80319c\","
 	"\"session_id\":\"s-1\",\"key_fingerprint\":\"0badcafe\",\"workload\":{\"pid\":4242,"
@@ -68,10 +70,11 @@ static const char unknown_line[] =
 	"\"started_at\":\"1970-01-01T00:00:00.000000Z\",\"duration_ms\":0.000,"
 	"\"time_to_first_token_ms\":null,\"provider\":null,\"host\":null,\"operation\":null,"
 	"\"api\":null,\"model_requested\":null,\"model\":null,\"stream\":false,\"status\":null,"
-	"\"outcome\":\"aborted\",\"basis\":\"unpriced\",\"tokens\":null,\"usage_raw\":null,"
-	"\"tool_units\":{},\"cost_usd\":null,\"cost_pusd\":null,\"list_cost_usd\":null,"
+	"\"outcome\":null,\"basis\":\"unpriced\",\"tokens\":null,\"usage_raw\":null,"
+	"\"usage_conflict\":false,\"tool_units\":{},\"cost_usd\":null,\"cost_pusd\":null,\"list_"
+	"cost_usd\":null,"
 	"\"list_cost_pusd\":null,\"billable\":false,\"billed_by\":null,\"price_id\":null,"
-	"\"prices_sha256\":null,\"service_tier\":null,\"billing_mode\":\"metered\","
+	"\"prices_sha256\":null,\"service_tier\":null,\"billing_mode\":\"metered\",\"batch\":false,"
 	"\"response_id\":null,\"request_id\":null,\"attempt\":0,\"operation_id\":null,"
 	"\"trace_id\":null,\"session_id\":null,\"key_fingerprint\":null,\"workload\":{},"
 	"\"tags\":{},\"gaps\":0}\n";
@@ -79,7 +82,7 @@ static const char unknown_line[] =
 static void test_json_line(void **state)
 {
 	struct call unknown = {.time_to_first_token_us = -1,
-			       .outcome = OUTCOME_ABORTED,
+			       .outcome = OUTCOME_UNKNOWN,
 			       .basis = BASIS_UNPRICED,
 			       .cost = {.list_pusd = -1, .cost_pusd = -1}};
 	struct call call;
@@ -111,6 +114,7 @@ static void test_contract_keys(void **state)
 					   "basis",
 					   "tokens",
 					   "usage_raw",
+					   "usage_conflict",
 					   "tool_units",
 					   "cost_usd",
 					   "cost_pusd",
@@ -257,7 +261,7 @@ static void fill_ledger(void)
 	struct ledger *l;
 	struct call call;
 
-	assert_int_equal(ledger_open(&l, dir, err, sizeof(err)), 0);
+	assert_int_equal(ledger_open(&l, dir, NULL, err, sizeof(err)), 0);
 	sample_call(&call, 0);
 	assert_int_equal(ledger_append(l, &call), 0);
 	sample_call(&call, 1);

@@ -147,6 +147,13 @@ static void bad_flags_name_the_place_and_what_is_allowed(void **state)
 		{{"--provider.host==openai"}, {"HOST=PROVIDER"}},
 		{{"--provider.host=a="}, {"HOST=PROVIDER"}},
 		{{"--gate.never-host=a=b"}, {"--gate.never-host", "HOST"}},
+		{{"--container.socket=docker.sock"}, {"--container.socket", "/PATH|none"}},
+		{{"--container.socket=none,/run/docker.sock"}, {"/PATH|none"}},
+		{{"--container.socket=/"
+		  "0123456789012345678901234567890123456789012345678901234567890"
+		  "1234567890123456789012345678901234567890123456"},
+		 {"/PATH|none"}},
+		{{"--courier.group=a=b"}, {"--courier.group", "GROUP"}},
 		{{"--capture.attach=magic"}, {"auto, session, multi, perf"}},
 	};
 
@@ -208,6 +215,7 @@ static void bad_files_name_the_line(void **state)
 	} rows[] = {
 		{"storage:\n  pth: /y\n", {":2: unknown key 'storage.pth'", "'storage.path'"}},
 		{"\nstorrage:\n  path: /y\n", {":2: unknown key 'storrage'"}},
+		{"\"a\\n\\e[2J\": 1\n", {":1: unknown key 'a??[2J'"}},
 		{"storage: /y\n", {":1: 'storage' needs keys below it"}},
 		{"storage.path: /a\nstorage:\n  path: /b\n",
 		 {":3: 'storage.path' is already set", "line 1"}},

@@ -338,6 +338,27 @@ static void slack_spares_small_bodies(void **state)
 	assert_int_equal(out.len, DECODE_RATIO_SLACK);
 }
 
+/* The rest of this header and the empty block behind it are a whole frame to skip as well. */
+static void a_header_that_looks_like_a_frame(void **state)
+{
+	static const char head[] = "\x28\xb5\x2f\xfd\x50\x2a\x4d\x18" /* content: 0x184d + 256 */
+				   "\x00\x00\x00\x00\xca\x00";	      /* blocks of 0 and 6464 */
+	static const char last[] = "\x69\x00\x00";		      /* the last one, of 13 */
+	static const size_t pieces[] = {1, 3, 4, 5, 6, 8, 100, OUT_MAX};
+	static struct bytes in;
+	static struct output out;
+
+	(void)state;
+	memset(in.data, 'x', sizeof(in.data));
+	memcpy(in.data, head, sizeof(head) - 1);
+	memcpy(in.data + sizeof(head) - 1 + 6464, last, sizeof(last) - 1);
+	in.len = sizeof(head) - 1 + 6464 + sizeof(last) - 1 + 13;
+	for (size_t i = 0; i < ARRAY_LEN(pieces); i++) {
+		assert_int_equal(decode_pieces("zstd", &in, pieces[i], pieces[i], &out), DECODE_OK);
+		assert_int_equal(out.len, 0x184d + 256);
+	}
+}
+
 static void huge_windows_are_refused(void **state)
 {
 	/* Frame header: magic, descriptor 0, window descriptor 0x70 = 2^24 bytes; a raw block. */
@@ -364,6 +385,7 @@ int main(void)
 		cmocka_unit_test(bombs_stop),
 		cmocka_unit_test(slack_spares_small_bodies),
 		cmocka_unit_test(huge_windows_are_refused),
+		cmocka_unit_test(a_header_that_looks_like_a_frame),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

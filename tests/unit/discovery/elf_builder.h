@@ -22,7 +22,7 @@ enum built_section { BUILT_NULL, BUILT_SYMS, BUILT_STRINGS, BUILT_NAMES, BUILT_S
 
 struct built_elf {
 	Elf64_Ehdr head;
-	Elf64_Phdr segments[3];
+	Elf64_Phdr segments[4];
 	Elf64_Shdr sections[BUILT_SECTIONS];
 	Elf64_Sym syms[BUILT_SYMBOLS_MAX];
 	size_t sym_count;
@@ -41,9 +41,25 @@ struct built_elf {
 		struct {
 			int32_t start, entry;
 		} rows[BUILT_UNWIND_ROWS];
+		struct {
+			uint32_t bytes, common;
+			int32_t start;
+			uint32_t size;
+		} entries[BUILT_UNWIND_ROWS];
 	} unwind;
 	uint8_t code[BUILT_CODE_BYTES];
 };
+
+/* What the unwind table says of the function at an address; size 0: that it cannot be read. */
+static inline void built_unwind(struct built_elf *b, uint64_t address, uint32_t size)
+{
+	size_t row = (address - BUILT_CODE_ADDRESS) / BUILT_FUNCTION_BYTES;
+	uint64_t at = BUILT_UNWIND_AT +
+		      (uint64_t)((char *)&b->unwind.entries[row].start - (char *)&b->unwind);
+
+	b->unwind.entries[row].start = size ? (int32_t)(address - at) : 0;
+	b->unwind.entries[row].size = size;
+}
 
 static inline void built_symbol(struct built_elf *b, const char *name, uint64_t address,
 				uint64_t size)
@@ -57,6 +73,15 @@ static inline void built_symbol(struct built_elf *b, const char *name, uint64_t 
 	sym->st_size = size;
 	strncpy(b->strings + b->strings_len, name, sizeof(b->strings) - b->strings_len - 1);
 	b->strings_len += strlen(name) + 1;
+}
+
+/* A function of these bytes at an offset of the code, a multiple of BUILT_FUNCTION_BYTES. */
+static inline void built_function(struct built_elf *b, const char *name, size_t at,
+				  const uint8_t *code, size_t size)
+{
+	memcpy(b->code + at, code, size);
+	built_symbol(b, name, BUILT_CODE_ADDRESS + at, size);
+	built_unwind(b, BUILT_CODE_ADDRESS + at, (uint32_t)size);
 }
 
 /* A sound library with SSL_write at the code's start and SSL_read 32 bytes on. */
@@ -90,19 +115,25 @@ static inline void built_init(struct built_elf *b, uint32_t symbol_table_type)
 				      .p_offset = offsetof(struct built_elf, unwind),
 				      .p_vaddr = BUILT_UNWIND_AT,
 				      .p_filesz = sizeof(b->unwind)};
+	b->segments[3] = (Elf64_Phdr){.p_type = PT_LOAD,
+				      .p_flags = PF_R,
+				      .p_offset = offsetof(struct built_elf, unwind),
+				      .p_vaddr = BUILT_UNWIND_AT,
+				      .p_filesz = sizeof(b->unwind)};
 	memcpy(b->unwind.encodings, "\x01\x1b\x03\x3b", 4);
 	b->unwind.count = BUILT_UNWIND_ROWS;
-	for (int i = 0; i < BUILT_UNWIND_ROWS; i++)
+	for (size_t i = 0; i < BUILT_UNWIND_ROWS; i++) {
 		b->unwind.rows[i].start =
-			BUILT_CODE_ADDRESS + i * BUILT_FUNCTION_BYTES - BUILT_UNWIND_AT;
+			BUILT_CODE_ADDRESS + (int)i * BUILT_FUNCTION_BYTES - BUILT_UNWIND_AT;
+		b->unwind.rows[i].entry =
+			(int32_t)((char *)&b->unwind.entries[i] - (char *)&b->unwind);
+	}
 	b->note.head = (Elf64_Nhdr){.n_namesz = 4, .n_descsz = 20, .n_type = NT_GNU_BUILD_ID};
 	memcpy(b->note.name, "GNU", 4);
 	memset(b->note.desc, 0xab, sizeof(b->note.desc));
 	memcpy(b->names, "\0.syms\0.strings", 15);
-	built_symbol(b, "SSL_write", BUILT_CODE_ADDRESS, sizeof(function));
-	built_symbol(b, "SSL_read", BUILT_CODE_ADDRESS + 32, sizeof(function));
-	memcpy(b->code, function, sizeof(function));
-	memcpy(b->code + 32, function, sizeof(function));
+	built_function(b, "SSL_write", 0, function, sizeof(function));
+	built_function(b, "SSL_read", 32, function, sizeof(function));
 	b->sections[BUILT_SYMS] = (Elf64_Shdr){.sh_type = symbol_table_type,
 					       .sh_name = 1,
 					       .sh_offset = offsetof(struct built_elf, syms),

@@ -35,6 +35,10 @@ static void decides_by_evidence(void **state)
 		{"/usr/bin/caddy", SITES_NO_SYMBOLS, 0, 0, BLIND_GO, DECISION_BLIND,
 		 "go_crypto_tls"},
 		{"/usr/bin/deno", SITES_FOUND, 0, BLIND_RUSTLS, 0, DECISION_PROBE, NULL},
+		{"/usr/bin/node", SITES_BOUNDS_UNKNOWN, 0, 0, 0, DECISION_BLIND,
+		 "function_bounds_unknown"},
+		{"/usr/bin/bun", SITES_CODE_NOT_DECODED, 0, BLIND_BORINGSSL, 0, DECISION_BLIND,
+		 "code_not_decoded"},
 	};
 
 	(void)state;

@@ -4,6 +4,9 @@
  * the broker's attach is played: it notes what it was asked to probe.
  */
 #include "agent/discovery/discovery.h"
+#include "agent/base/counters.h"
+#include "agent/discovery/files.h"
+#include "agent/discovery/processes.h"
 
 #include <cjson/cJSON.h>
 #include <dlfcn.h>
@@ -26,29 +29,53 @@
 
 #define LIBSSL "/usr/lib/x86_64-linux-gnu/libssl.so.3"
 
+#define SLOW_MS 300 /* longer than a turn */
+
 struct broker {
 	bool events;
 	bool is_other_program; /* so that children, which run this test, are listed */
-	int attach_error;
+	int attach_error, decide_error;
+	bool busy; /* opens no file of /proc, as the broker when too much is asked of it */
+	int slow;  /* so many decisions take SLOW_MS each */
 	int attached, detached;
 	ino_t inodes[64];
+	int current; /* descriptor of the file at hand; 0: none */
 };
 
-const struct broker_caps *broker_caps(const struct broker *b)
+static int make_current(struct broker *b, int fd, struct file_identity *id)
 {
-	static const struct broker_caps caps = {.returns = RETURN_TRAMPOLINE};
-
-	(void)b;
-	return &caps;
+	if (fd < 0)
+		return -errno;
+	if (b->current > 0)
+		close(b->current);
+	b->current = fd;
+	return file_identify(fd, id);
 }
 
-int broker_attach(struct broker *b, int fd, const struct probe_sites *sites, char *err,
-		  size_t err_size)
+int broker_decide(struct broker *b, struct slice path, struct decided *out)
+{
+	struct probe_sites sites;
+	const char *reason = "";
+
+	if (b->decide_error)
+		return b->decide_error;
+	if (b->slow > 0 && b->slow--)
+		usleep(SLOW_MS * 1000);
+	*out = (struct decided){.decision = decide_file(b->current, path, false, &sites, &reason)};
+	slice_copy(out->reason, sizeof(out->reason), slice_of(reason));
+	if (out->decision == DECISION_PROBE) {
+		assert_true(sites.count >= 2);
+		out->executable = sites.executable;
+		slice_copy(out->build_id, sizeof(out->build_id), slice_of(sites.build_id));
+	}
+	return 0;
+}
+
+int broker_attach(struct broker *b, uint32_t *probes, char *err, size_t err_size)
 {
 	struct stat st;
 
-	assert_int_equal(fstat(fd, &st), 0);
-	assert_true(sites->count >= 2);
+	assert_int_equal(fstat(b->current, &st), 0);
 	if (b->attach_error) {
 		snprintf(err, err_size, "refused by the test");
 		return b->attach_error;
@@ -57,6 +84,7 @@ int broker_attach(struct broker *b, int fd, const struct probe_sites *sites, cha
 	for (int i = 0; i < b->attached; i++)
 		assert_int_not_equal(b->inodes[i], st.st_ino);
 	b->inodes[b->attached] = st.st_ino;
+	*probes = 7;
 	return b->attached++;
 }
 
@@ -66,11 +94,24 @@ void broker_detach(struct broker *b, int handle)
 	b->detached++;
 }
 
-size_t broker_probe_count(const struct broker *b, int handle)
+bool broker_still_named(struct broker *b, int handle)
+{
+	struct stat st;
+
+	return stat(LIBSSL, &st) == 0 && st.st_ino == b->inodes[handle];
+}
+
+int broker_count_known(struct broker *b)
 {
 	(void)b;
-	(void)handle;
-	return 7;
+	return 1;
+}
+
+int broker_open_known(struct broker *b, uint32_t index, struct file_identity *id, char *path)
+{
+	assert_int_equal(index, 0);
+	snprintf(path, REQUEST_TEXT_MAX, "%s", LIBSSL);
+	return make_current(b, open(LIBSSL, O_RDONLY | O_CLOEXEC), id);
 }
 
 int broker_open_proc(struct broker *b, uint32_t pid, enum proc_file file)
@@ -82,7 +123,8 @@ int broker_open_proc(struct broker *b, uint32_t pid, enum proc_file file)
 	char path[64];
 	int fd;
 
-	(void)b;
+	if (b->busy)
+		return -EAGAIN;
 	snprintf(path, sizeof(path), "/proc/%u/%s", pid, names[file]);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	return fd < 0 ? -errno : fd;
@@ -103,16 +145,14 @@ int broker_read_exe(struct broker *b, uint32_t pid, char *path, size_t size)
 	return 0;
 }
 
-int broker_open_mapping(struct broker *b, uint32_t pid, uint64_t start, uint64_t end)
+int broker_open_mapping(struct broker *b, const struct broker_mapping *mapping,
+			struct file_identity *id)
 {
 	char path[96];
-	int fd;
 
-	(void)b;
-	snprintf(path, sizeof(path), "/proc/%u/map_files/%llx-%llx", pid, (unsigned long long)start,
-		 (unsigned long long)end);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	return fd < 0 ? -errno : fd;
+	snprintf(path, sizeof(path), "/proc/%u/map_files/%llx-%llx", mapping->pid,
+		 (unsigned long long)mapping->start, (unsigned long long)mapping->end);
+	return make_current(b, open(path, O_RDONLY | O_CLOEXEC), id);
 }
 
 int broker_open_proc_events(struct broker *b, int cpu)
@@ -295,6 +335,27 @@ static void prime_arms_before_the_first_user(void **state)
 	discovery_free(d);
 }
 
+static void what_was_not_decided_is_looked_at_again(void **state)
+{
+	struct broker b = {.decide_error = -EAGAIN};
+	struct child child = child_start(LIBSSL);
+	struct seen_calls calls = {.pid = (uint32_t)child.pid};
+	struct discovery *d = start(&b, &calls);
+
+	(void)state;
+	child_load(&child);
+	discovery_prime(d);
+	assert_int_equal(discovery_scan(d), 0);
+	assert_int_equal(b.attached, 0);
+	b.decide_error = 0;
+	discovery_tick(d, now_ns() + (SEEN_FOR_S + 1) * NSEC_PER_SEC);
+	assert_int_equal(discovery_scan(d), 0);
+	assert_true(b.attached >= 1);
+	assert_int_equal(calls.started, 1);
+	child_end(&child);
+	discovery_free(d);
+}
+
 static void failed_attach_is_listed_and_tried_again(void **state)
 {
 	struct broker b = {.attach_error = -EPERM};
@@ -421,6 +482,135 @@ static void events_find_a_new_library_at_once(void **state)
 	discovery_free(d);
 }
 
+/* Each turn ends with the slow file in it, and the next one goes on behind that file. */
+static void a_turn_ends_in_time(void **state)
+{
+	struct broker b = {.slow = 3};
+	struct child child = child_start(LIBSSL);
+	struct seen_calls calls = {.pid = (uint32_t)child.pid};
+	struct discovery *d = start(&b, &calls);
+	int turns = 0;
+
+	(void)state;
+	child_load(&child);
+	while (!calls.started && turns < 1000) {
+		uint64_t begin = now_ns();
+
+		discovery_tick(d, begin);
+		assert_true(now_ns() - begin < (SLOW_MS + 500) * NSEC_PER_MSEC);
+		turns++;
+	}
+	assert_int_equal(b.slow, 0);
+	assert_true(turns > 3);
+	assert_int_equal(calls.started, 1);
+	child_end(&child);
+	discovery_free(d);
+}
+
+/* Nothing told of its begin, and nothing will tell of its end. */
+static void the_end_of_a_noted_process_is_told(void **state)
+{
+	struct broker b = {0};
+	struct child child = child_start(LIBSSL);
+	struct seen_calls calls = {.pid = (uint32_t)child.pid};
+	struct discovery *d = start(&b, &calls);
+
+	(void)state;
+	discovery_note(d, calls.pid);
+	discovery_run(d);
+	discovery_tick(d, now_ns());
+	assert_int_equal(calls.exited, 0);
+	child_end(&child);
+	discovery_run(d);
+	discovery_tick(d, now_ns());
+	assert_int_equal(calls.exited, 1);
+	discovery_note(d, calls.pid);
+	discovery_run(d);
+	assert_int_equal(calls.exited, 2);
+	discovery_free(d);
+}
+
+/* What the broker has no time for is no end of a process. */
+static void a_process_that_is_not_read_lives(void **state)
+{
+	struct broker b = {0};
+	struct child child = child_start(LIBSSL), other = child_start(LIBSSL);
+	struct seen_calls calls = {.pid = (uint32_t)child.pid};
+	struct discovery *d = start(&b, &calls);
+
+	(void)state;
+	child_load(&child);
+	assert_int_equal(discovery_scan(d), 0);
+	discovery_note(d, (uint32_t)other.pid);
+	b.busy = true;
+	assert_int_equal(discovery_scan(d), 0);
+	calls.pid = (uint32_t)other.pid;
+	discovery_note(d, calls.pid);
+	discovery_run(d);
+	assert_int_equal(calls.exited, 0);
+	b.busy = false;
+	child_end(&other);
+	discovery_run(d);
+	assert_int_equal(discovery_scan(d), 0);
+	assert_int_equal(calls.exited, 1);
+	calls = (struct seen_calls){.pid = (uint32_t)child.pid};
+	assert_int_equal(discovery_scan(d), 0);
+	assert_int_equal(calls.exited, 0);
+	child_end(&child);
+	assert_int_equal(discovery_scan(d), 0);
+	assert_int_equal(calls.exited, 1);
+	discovery_free(d);
+}
+
+/* Maps a copy of a library for each letter of names; what is left of them ends with the child. */
+static void map_copies(const char *dir, const char *names)
+{
+	char command[256], path[64];
+
+	for (; *names; names++) {
+		snprintf(path, sizeof(path), "%s/%c", dir, *names);
+		snprintf(command, sizeof(command), "cp %s %s", LIBSSL, path);
+		if (system(command) != 0 || !dlopen(path, RTLD_NOW))
+			_exit(1);
+	}
+}
+
+/* A process that maps more TLS files than one may have costs others nothing. */
+static void one_process_has_its_share(void **state)
+{
+	char dir[] = "/tmp/tolltap-test-XXXXXX", command[64], ready;
+	struct broker b = {0};
+	struct seen_calls calls = {0};
+	struct discovery *d = start(&b, &calls);
+	uint64_t refused = counter_get(COUNTER_DISCOVERY_SHARE_FULL);
+	int before, up[2];
+	pid_t pid;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	assert_int_equal(discovery_scan(d), 0);
+	before = b.attached;
+	assert_int_equal(pipe2(up, O_CLOEXEC), 0);
+	pid = fork();
+	if (pid == 0) {
+		map_copies(dir, "abcdefghijklmnopqrst");
+		if (write(up[1], "y", 1) == 1)
+			pause();
+		_exit(1);
+	}
+	close(up[1]);
+	assert_int_equal(read(up[0], &ready, 1), 1);
+	assert_int_equal(discovery_scan(d), 0);
+	assert_in_range(b.attached - before, 1, PROCESS_FILES_MAX);
+	assert_true(counter_get(COUNTER_DISCOVERY_SHARE_FULL) >= refused + 20 - PROCESS_FILES_MAX);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	close(up[0]);
+	discovery_free(d);
+	snprintf(command, sizeof(command), "rm -r %s", dir);
+	assert_int_equal(system(command), 0);
+}
+
 static bool run(const char *command)
 {
 	return system(command) == 0;
@@ -487,8 +677,13 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(scan_finds_a_mapped_library),
 		cmocka_unit_test(prime_arms_before_the_first_user),
+		cmocka_unit_test(what_was_not_decided_is_looked_at_again),
 		cmocka_unit_test(failed_attach_is_listed_and_tried_again),
 		cmocka_unit_test(blind_library_is_listed_with_its_reason),
+		cmocka_unit_test(a_turn_ends_in_time),
+		cmocka_unit_test(the_end_of_a_noted_process_is_told),
+		cmocka_unit_test(a_process_that_is_not_read_lives),
+		cmocka_unit_test(one_process_has_its_share),
 		cmocka_unit_test(events_find_a_new_library_at_once),
 		cmocka_unit_test(one_layer_in_two_containers_is_attached_once),
 	};

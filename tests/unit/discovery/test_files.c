@@ -113,6 +113,22 @@ static void bounds_the_files(void **state)
 	free(files);
 }
 
+static void who_is_unused_gives_way(void **state)
+{
+	struct files files = {0};
+	struct tls_file *first = files_add(&files), *second = files_add(&files),
+			*third = files_add(&files);
+
+	(void)state;
+	third->users = 1;
+	assert_ptr_equal(files_unused(&files), second);
+	second->users = 1;
+	assert_ptr_equal(files_unused(&files), first);
+	first->users = 1;
+	assert_null(files_unused(&files));
+	files_free(&files);
+}
+
 static void counts_users(void **state)
 {
 	struct processes *processes = calloc(1, sizeof(*processes));
@@ -161,9 +177,10 @@ static void bounds_the_processes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(tells_files_apart), cmocka_unit_test(remembers_decisions),
-		cmocka_unit_test(forgets_when_full), cmocka_unit_test(bounds_the_files),
-		cmocka_unit_test(counts_users),	     cmocka_unit_test(bounds_the_processes),
+		cmocka_unit_test(tells_files_apart),	   cmocka_unit_test(remembers_decisions),
+		cmocka_unit_test(forgets_when_full),	   cmocka_unit_test(bounds_the_files),
+		cmocka_unit_test(who_is_unused_gives_way), cmocka_unit_test(counts_users),
+		cmocka_unit_test(bounds_the_processes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

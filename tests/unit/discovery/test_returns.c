@@ -59,9 +59,11 @@ static void sweeps_sound_functions(void **state)
 		{"two rets", CODE(0x85, 0xff, 0x74, 0x01, 0xc3, 0x31, 0xc0, 0xc3), 8, 2, {4, 7}},
 		{"rep ret", CODE(0x90, 0xf3, 0xc3), 3, 1, {1}},
 		{"ret imm16", CODE(0xc2, 8, 0), 3, 1, {0}},
-		{"loop back", CODE(0x90, 0xeb, 0xfd, 0xc3), 4, 1, {3}},
+		{"loop back", CODE(0x90, 0x75, 0xfd, 0xc3), 4, 1, {3}},
 		{"call at the end", CODE(0x74, 1, 0xc3, 0xe8, 0, 0, 0, 0), 8, 1, {2}},
 		{"endbr64", CODE(0xf3, 0x0f, 0x1e, 0xfa, 0xc3), 5, 1, {4}},
+		{"padding behind", CODE(0xc3, 0x66, 0x90, 0xcc), 4, 1, {0}},
+		{"reached backwards", CODE(0xeb, 3, 0x31, 0xc0, 0xc3, 0xeb, 0xfb), 7, 1, {4}},
 	};
 
 	(void)state;
@@ -93,6 +95,8 @@ static void refuses_doubtful_functions(void **state)
 		{"jump into an instruction", CODE(0xeb, 1, 0xb8, 0xc3, 0, 0, 0, 0xc3), 8},
 		{"far ret", CODE(0x90, 0xcb), 2},
 		{"does not decode", CODE(0x06, 0xc3), 2},
+		{"ret never reached", CODE(0xc3, 0x31, 0xc0, 0xc3), 4},
+		{"ret behind a trap", CODE(0x74, 2, 0x0f, 0x0b, 0xc3, 0xc3), 6},
 		{"more rets than room", CODE(0xc3, 0xc3, 0xc3, 0xc3), 4},
 	};
 
@@ -101,6 +105,34 @@ static void refuses_doubtful_functions(void **state)
 		uint32_t got[3];
 
 		if (returns_sweep(cases[i].code, cases[i].len, got, 3) != 0)
+			fail_msg("%s", cases[i].name);
+	}
+}
+
+static void decodes_whole_functions_only(void **state)
+{
+	static const struct {
+		const char *name;
+		uint8_t code[CODE_MAX];
+		size_t len;
+		bool want;
+	} cases[] = {
+		{"one ret", CODE(0x55, 0x5d, 0xc3), 3, true},
+		{"tail jump", CODE(0xe9, 0, 1, 0, 0), 5, true},
+		{"computed jump", CODE(0xff, 0xe0), 2, true},
+		{"no ret", CODE(0x90, 0x0f, 0x0b), 3, true},
+		{"call of itself", CODE(0xe8, 0xfb, 0xff, 0xff, 0xff, 0xc3), 6, true},
+		{"empty", CODE(0), 0, false},
+		{"ends inside an instruction", CODE(0xc3, 0xb8, 0, 0), 4, false},
+		{"does not decode", CODE(0xc3, 0x06), 2, false},
+		{"jump into an instruction", CODE(0xeb, 1, 0xb8, 0xc3, 0, 0, 0, 0xc3), 8, false},
+		{"call into an instruction", CODE(0xe8, 1, 0, 0, 0, 0xb8, 0, 0, 0, 0, 0xc3), 11,
+		 false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		if (code_decodes(cases[i].code, cases[i].len) != cases[i].want)
 			fail_msg("%s", cases[i].name);
 	}
 }
@@ -124,6 +156,7 @@ int main(void)
 		cmocka_unit_test(classifies_entries),
 		cmocka_unit_test(sweeps_sound_functions),
 		cmocka_unit_test(refuses_doubtful_functions),
+		cmocka_unit_test(decodes_whole_functions_only),
 		cmocka_unit_test(bounds_the_function),
 	};
 

@@ -70,8 +70,9 @@ static void steps_over_endbr(void **state)
 
 	(void)state;
 	built_init(&b, SHT_DYNSYM);
-	memcpy(b.code, function, sizeof(function));
-	b.syms[1].st_size = sizeof(function);
+	b.sym_count = 1;
+	built_function(&b, "SSL_write", 0, function, sizeof(function));
+	b.sym_count = 3;
 	assert_int_equal(find_built(&b, sizeof(b), &sites), SITES_FOUND);
 	assert_int_equal(sites.site[0].entry, code + 4);
 	assert_int_equal(sites.site[0].function, code);
@@ -86,7 +87,7 @@ static void global_wins_over_local(void **state)
 	(void)state;
 	built_init(&b, SHT_SYMTAB);
 	b.syms[1].st_info = ELF64_ST_INFO(STB_LOCAL, STT_FUNC);
-	built_symbol(&b, "SSL_write", BUILT_CODE_ADDRESS + 64, 5);
+	built_function(&b, "SSL_write", 64, b.code, 5);
 	assert_int_equal(find_built(&b, sizeof(b), &sites), SITES_FOUND);
 	assert_int_equal(site_of(&sites, HOOK_WRITE)->function,
 			 offsetof(struct built_elf, code) + 64);
@@ -99,8 +100,8 @@ static void drops_hooks_that_share_an_address(void **state)
 
 	(void)state;
 	built_init(&b, SHT_DYNSYM);
-	built_symbol(&b, "SSL_free", BUILT_CODE_ADDRESS + 64, 5);
-	built_symbol(&b, "SSL_clear", BUILT_CODE_ADDRESS + 64, 5);
+	built_function(&b, "SSL_free", 64, b.code, 5);
+	built_function(&b, "SSL_clear", 64, b.code, 5);
 	assert_int_equal(find_built(&b, sizeof(b), &sites), SITES_FOUND);
 	assert_non_null(site_of(&sites, HOOK_FREE));
 	assert_null(site_of(&sites, HOOK_CLEAR));
@@ -230,7 +231,7 @@ static void refuses_hostile_files(void **state)
 		{"strings larger than the file", harm_strings_size, SITES_MALFORMED},
 		{"strings past the end", harm_strings_past_end, SITES_MALFORMED},
 		{"undefined symbol", harm_undefined, SITES_NO_SYMBOLS},
-		{"indirect function", harm_ifunc, SITES_NO_SYMBOLS},
+		{"indirect function", harm_ifunc, SITES_INDIRECT},
 		{"data symbol", harm_object_symbol, SITES_NO_SYMBOLS},
 		{"function outside segments", harm_address, SITES_MALFORMED},
 		{"function leaves its segment", harm_function_size, SITES_MALFORMED},
@@ -249,6 +250,187 @@ static void refuses_hostile_files(void **state)
 		if (find_built(&b, sizeof(b), &sites) != cases[i].want)
 			fail_msg("%s: not %s", cases[i].name, sites_refusal_names[cases[i].want]);
 		assert_int_equal(sites.count, 77);
+	}
+}
+
+/* ---- never inside an instruction ------------------------------------------------------------- */
+
+#define READ_AT	   (BUILT_CODE_ADDRESS + 32)
+#define READ_BYTES 5
+
+/* No unwind table: the symbols alone speak. */
+static void without_unwind(struct built_elf *b)
+{
+	b->segments[2].p_type = PT_NULL;
+}
+static void harm_size_0(struct built_elf *b)
+{
+	b->syms[2].st_size = 0;
+	without_unwind(b);
+}
+static void harm_size_0_other_start(struct built_elf *b)
+{
+	b->syms[2].st_size = 0;
+	b->unwind.rows[1].start++;
+}
+static void harm_size_0_entry_unreadable(struct built_elf *b)
+{
+	b->syms[2].st_size = 0;
+	built_unwind(b, READ_AT, 0);
+}
+static void harm_size_short(struct built_elf *b)
+{
+	b->syms[2].st_size = READ_BYTES - 1;
+}
+static void harm_size_long(struct built_elf *b)
+{
+	b->syms[2].st_size = READ_BYTES + 1;
+}
+static void harm_size_cuts_instruction(struct built_elf *b)
+{
+	b->syms[2].st_size = 2; /* push; half of xor eax, eax */
+	without_unwind(b);
+}
+static void harm_size_into_next(struct built_elf *b)
+{
+	built_unwind(b, READ_AT, 0);
+	b->syms[2].st_size = BUILT_FUNCTION_BYTES + 1;
+}
+static void harm_symbol_inside_unwind(struct built_elf *b)
+{
+	b->syms[2].st_value += 2; /* inside xor eax, eax */
+	b->syms[2].st_size -= 2;
+}
+static void harm_symbol_inside_symbol(struct built_elf *b)
+{
+	without_unwind(b);
+	built_symbol(b, "SSL_other", READ_AT - 3, 12);
+}
+static void harm_symbol_around_symbol(struct built_elf *b)
+{
+	without_unwind(b);
+	built_symbol(b, "SSL_other", READ_AT + 1, 2);
+}
+static void harm_alias_of_other_size(struct built_elf *b)
+{
+	without_unwind(b);
+	built_symbol(b, "SSL_other", READ_AT, READ_BYTES + 3);
+}
+static void harm_two_versions(struct built_elf *b)
+{
+	built_function(b, "SSL_read", 64, b->code, READ_BYTES);
+}
+static void harm_two_versions_of_optional(struct built_elf *b)
+{
+	built_function(b, "SSL_free", 64, b->code, READ_BYTES);
+	built_function(b, "SSL_free", 96, b->code, READ_BYTES);
+}
+static void put_read(struct built_elf *b, const char *code, size_t size)
+{
+	memcpy(b->code + 32, code, size);
+	b->syms[2].st_size = size;
+	built_unwind(b, READ_AT, (uint32_t)size);
+}
+static void harm_data_in_text(struct built_elf *b)
+{
+	put_read(b, "\x31\xc0\xc3\x06\x07\xc3", 6); /* after the ret: no instructions */
+}
+static void harm_last_cut(struct built_elf *b)
+{
+	put_read(b, "\x31\xc0\xc3\xb8\x00\x00", 6);
+}
+static void harm_jump_inside(struct built_elf *b)
+{
+	put_read(b, "\xeb\x01\xb8\xc3\x00\x00\x00\xc3", 8);
+}
+static void harm_call_inside(struct built_elf *b)
+{
+	put_read(b, "\xe8\x01\x00\x00\x00\xb8\xc3\x00\x00\x00\xc3", 11);
+}
+static void harm_optional_code(struct built_elf *b)
+{
+	built_function(b, "SSL_free", 64, (const uint8_t *)"\x06\xc3", 2);
+}
+
+static void refuses_what_may_not_be_an_instruction(void **state)
+{
+	static const struct {
+		const char *name;
+		void (*harm)(struct built_elf *b);
+		enum sites_refusal want;
+	} cases[] = {
+		{"size 0 and no unwind table", harm_size_0, SITES_BOUNDS_UNKNOWN},
+		{"size 0, a function a byte on", harm_size_0_other_start, SITES_BOUNDS_UNKNOWN},
+		{"size 0, entry unreadable", harm_size_0_entry_unreadable, SITES_BOUNDS_UNKNOWN},
+		{"size too short", harm_size_short, SITES_BOUNDS_DISAGREE},
+		{"size too long", harm_size_long, SITES_BOUNDS_DISAGREE},
+		{"size ends inside an instruction", harm_size_cuts_instruction,
+		 SITES_CODE_NOT_DECODED},
+		{"size reaches the next function", harm_size_into_next, SITES_BOUNDS_DISAGREE},
+		{"symbol inside a function", harm_symbol_inside_unwind, SITES_BOUNDS_DISAGREE},
+		{"symbol inside a symbol", harm_symbol_inside_symbol, SITES_BOUNDS_DISAGREE},
+		{"symbol around a symbol", harm_symbol_around_symbol, SITES_BOUNDS_DISAGREE},
+		{"alias of other size", harm_alias_of_other_size, SITES_BOUNDS_DISAGREE},
+		{"two versions", harm_two_versions, SITES_AMBIGUOUS},
+		{"two versions of an optional one", harm_two_versions_of_optional, SITES_AMBIGUOUS},
+		{"data in the text", harm_data_in_text, SITES_CODE_NOT_DECODED},
+		{"last instruction is cut", harm_last_cut, SITES_CODE_NOT_DECODED},
+		{"jump into an instruction", harm_jump_inside, SITES_CODE_NOT_DECODED},
+		{"call into an instruction", harm_call_inside, SITES_CODE_NOT_DECODED},
+		{"an optional function", harm_optional_code, SITES_CODE_NOT_DECODED},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < 2 * ARRAY_LEN(cases); i++) {
+		struct probe_sites sites = {.count = 77};
+		enum sites_refusal got;
+		struct built_elf b;
+
+		built_init(&b, SHT_DYNSYM);
+		cases[i / 2].harm(&b);
+		_cleanup_(closep) int fd = built_open(&b, sizeof(b));
+		got = sites_find(fd, i % 2, &sites);
+		if (got != cases[i / 2].want || sites.count != 77)
+			fail_msg("%s: %s", cases[i / 2].name, sites_refusal_names[got]);
+	}
+}
+
+/* Where the symbol has no size, the unwind table's counts. */
+static void unwind_table_stands_in_for_size(void **state)
+{
+	struct probe_sites sites;
+	struct built_elf b;
+
+	(void)state;
+	built_init(&b, SHT_DYNSYM);
+	b.syms[2].st_size = 0;
+	assert_int_equal(find_built(&b, sizeof(b), &sites), SITES_FOUND);
+	assert_int_equal(site_of(&sites, HOOK_READ)->size, READ_BYTES);
+	assert_int_equal(site_of(&sites, HOOK_READ)->return_count, 1);
+}
+
+/* Sound to enter, but returns are no plain ret alone: no return site is named. */
+static void names_no_return_in_doubt(void **state)
+{
+	static const struct {
+		const char *name, *code;
+		size_t size;
+	} cases[] = {
+		{"tail jump", "\x31\xc0\xe9\x00\x01\x00\x00", 7},
+		{"jump table", "\x85\xff\x74\x02\xff\xe0\xc3", 7},
+		{"data that looks like a return", "\x31\xc0\xc3\x05\x01\x00\x00\x00\xc3", 9},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct probe_sites sites;
+		struct built_elf b;
+
+		built_init(&b, SHT_DYNSYM);
+		put_read(&b, cases[i].code, cases[i].size);
+		assert_int_equal(find_built(&b, sizeof(b), &sites), SITES_FOUND);
+		if (site_of(&sites, HOOK_READ)->return_count != 0)
+			fail_msg("%s", cases[i].name);
 	}
 }
 
@@ -318,6 +500,30 @@ static void bounds_the_time_of_huge_tables(void **state)
 	assert_true(end.tv_sec - begin.tv_sec < 5);
 }
 
+/* As many starts of names as a table can hold: no more are looked at than any library has. */
+static void bounds_starts_of_names(void **state)
+{
+	const size_t bytes = 4 << 20;
+	struct probe_sites sites;
+	struct built_elf b;
+	char *table = malloc(bytes);
+
+	(void)state;
+	assert_non_null(table);
+	for (size_t i = 0; i < bytes; i += 4)
+		memcpy(table + i, "SSL_", 4);
+	built_init(&b, SHT_DYNSYM);
+	b.sections[BUILT_STRINGS].sh_offset = sizeof(b);
+	b.sections[BUILT_STRINGS].sh_size = bytes;
+	_cleanup_(closep) int fd = built_open(&b, sizeof(b));
+	assert_int_equal(pwrite(fd, table, bytes, sizeof(b)), bytes);
+	assert_int_equal(sites_find(fd, true, &sites), SITES_MALFORMED);
+	b.sections[BUILT_STRINGS].sh_size = bytes / 64;
+	assert_int_equal(pwrite(fd, &b, sizeof(b), 0), sizeof(b));
+	assert_int_equal(sites_find(fd, true, &sites), SITES_NO_SYMBOLS);
+	free(table);
+}
+
 /* Covers of one worker: SSL_read 32 bytes into the code, SSL_read_ex at 64, the worker at 96. */
 static void built_covers(struct built_elf *b)
 {
@@ -328,11 +534,11 @@ static void built_covers(struct built_elf *b)
 	static const uint8_t worker[] = {0xf3, 0x0f, 0x1e, 0xfa, 0x41, 0x55, 0x41, 0x5d, 0xc3};
 
 	built_init(b, SHT_DYNSYM);
-	b->syms[2].st_size = sizeof(plain);
-	built_symbol(b, "SSL_read_ex", BUILT_CODE_ADDRESS + 64, sizeof(ex));
-	memcpy(b->code + 32, plain, sizeof(plain));
-	memcpy(b->code + 64, ex, sizeof(ex));
+	b->sym_count = 2;
+	built_function(b, "SSL_read", 32, plain, sizeof(plain));
+	built_function(b, "SSL_read_ex", 64, ex, sizeof(ex));
 	memcpy(b->code + 96, worker, sizeof(worker));
+	built_unwind(b, BUILT_CODE_ADDRESS + 96, sizeof(worker));
 }
 
 static enum sites_refusal find_cheap(const struct built_elf *b, struct probe_sites *out)
@@ -383,10 +589,15 @@ static void harm_cheap_cover(struct built_elf *b)
 	b->code[32] = 0x55;
 	b->code[44]--;
 	b->syms[2].st_size++;
+	built_unwind(b, BUILT_CODE_ADDRESS + 32, 21);
 }
-static void harm_cover_size(struct built_elf *b)
+static void harm_worker_code(struct built_elf *b)
 {
-	b->syms[2].st_size = 0;
+	b->code[96 + 8] = 0xe8;
+}
+static void harm_worker_size(struct built_elf *b)
+{
+	built_unwind(b, BUILT_CODE_ADDRESS + 96, 0);
 }
 static void harm_unwind_row(struct built_elf *b)
 {
@@ -431,7 +642,8 @@ static void doubt_about_a_worker_leaves_the_covers(void **state)
 		{"callee is no function's start", harm_worker_address},
 		{"callee outside the code", harm_worker_outside},
 		{"the cover is cheap itself", harm_cheap_cover},
-		{"cover of unknown size", harm_cover_size},
+		{"the decoder does not go through the worker", harm_worker_code},
+		{"worker of unknown size", harm_worker_size},
 		{"not in the unwind table", harm_unwind_row},
 		{"unwind table of another version", harm_unwind_version},
 		{"unwind table in another encoding", harm_unwind_encoding},
@@ -603,10 +815,14 @@ int main(void)
 		cmocka_unit_test(global_wins_over_local),
 		cmocka_unit_test(drops_hooks_that_share_an_address),
 		cmocka_unit_test(refuses_hostile_files),
+		cmocka_unit_test(refuses_what_may_not_be_an_instruction),
+		cmocka_unit_test(unwind_table_stands_in_for_size),
+		cmocka_unit_test(names_no_return_in_doubt),
 		cmocka_unit_test(bounds_repeated_names),
 		cmocka_unit_test(survives_every_truncation),
 		cmocka_unit_test(survives_every_byte),
 		cmocka_unit_test(bounds_the_time_of_huge_tables),
+		cmocka_unit_test(bounds_starts_of_names),
 		cmocka_unit_test(one_worker_stands_for_its_covers),
 		cmocka_unit_test(doubt_about_a_worker_leaves_the_covers),
 		cmocka_unit_test(returns_keep_the_covers),

@@ -74,6 +74,7 @@ static void add_sample(void)
 	"tolltap_request_errors_total{reason=\"overloaded\"} 0\n"      \
 	"tolltap_request_errors_total{reason=\"gateway_timeout\"} 0\n" \
 	"tolltap_request_errors_total{reason=\"aborted\"} 0\n"         \
+	"tolltap_request_errors_total{reason=\"unknown\"} 0\n"         \
 	"tolltap_request_errors_total{reason=\"in_stream\"} 0\n"       \
 	"tolltap_request_errors_total{reason=\"other\"} 0\n"
 
@@ -232,7 +233,7 @@ static void test_counters_start_at_zero(void **state)
 	render(false);
 	has_line("tolltap_capture_lost_events_total{reason=\"ring_full\"} 0");
 	has_line("tolltap_capture_lost_events_total{reason=\"user_copy\"} 3");
-	has_line("tolltap_connections_total{state=\"blind\",reason=\"http2\"} 0");
+	has_line("tolltap_connections_total{state=\"blind\",reason=\"upgrade\"} 0");
 	has_line("# TYPE tolltap_capture_bytes_total counter");
 	has_line("tolltap_build_info{version=\"" TOLLTAP_VERSION "\"} 1");
 	assert_non_null(strstr(body, "\nprocess_resident_memory_bytes "));

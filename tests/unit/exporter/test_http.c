@@ -42,6 +42,14 @@ static void refresh(void *user)
 
 static struct http_env env = {.ready = ready, .status_json = status_json, .refresh = refresh};
 
+/* Listens and serves: what the agent's processes do one after the other. */
+static int serve(struct http_server **out, const char *address)
+{
+	int fd = http_listen(address, err, sizeof(err));
+
+	return fd < 0 ? fd : http_server_new(out, fd, &env);
+}
+
 static int setup(void **state)
 {
 	struct call call;
@@ -52,7 +60,7 @@ static int setup(void **state)
 	sample_call(&call, 0);
 	aggregate_add(aggregate, &call, call.model);
 	env.aggregate = aggregate;
-	return http_server_new(&server, "127.0.0.1:0", &env, err, sizeof(err));
+	return serve(&server, "127.0.0.1:0");
 }
 
 static int teardown(void **state)
@@ -181,17 +189,16 @@ static void test_refused_addresses(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
-		assert_int_equal(http_server_new(&second, bad[i], &env, err, sizeof(err)), -EINVAL);
+		assert_int_equal(serve(&second, bad[i]), -EINVAL);
 	snprintf(address, sizeof(address), "127.0.0.1:%d", http_server_port(server));
 	snprintf(expected, sizeof(expected),
 		 "cannot listen on %s: address in use; choose another --web.listen-address",
 		 address);
-	assert_int_equal(http_server_new(&second, address, &env, err, sizeof(err)), -EADDRINUSE);
+	assert_int_equal(serve(&second, address), -EADDRINUSE);
 	assert_string_equal(err, expected);
-	assert_int_equal(http_server_new(&second, "192.0.2.1:0", &env, err, sizeof(err)),
-			 -EADDRNOTAVAIL);
+	assert_int_equal(serve(&second, "192.0.2.1:0"), -EADDRNOTAVAIL);
 	assert_null(second);
-	assert_int_equal(http_server_new(&second, ":0", &env, err, sizeof(err)), 0);
+	assert_int_equal(serve(&second, ":0"), 0);
 	assert_true(http_server_port(second) > 0);
 	http_server_free(second);
 }
@@ -202,7 +209,7 @@ static void test_wildcard(void **state)
 	struct http_server *loopback = server;
 
 	(void)state;
-	assert_int_equal(http_server_new(&server, ":0", &env, err, sizeof(err)), 0);
+	assert_int_equal(serve(&server, ":0"), 0);
 	expect_answer(GET("/healthz", ""), "200", "text/plain; charset=utf-8", "ok\n");
 	http_server_free(server);
 	server = loopback;

@@ -48,7 +48,7 @@ static int setup(void **state)
 
 	(void)state;
 	snprintf(dir, sizeof(dir), "/tmp/tolltap-test-XXXXXX");
-	if (!mkdtemp(dir) || ledger_open(&l, dir, err, sizeof(err)))
+	if (!mkdtemp(dir) || ledger_open(&l, dir, NULL, err, sizeof(err)))
 		return -1;
 	for (uint32_t i = 0; i < CALLS; i++) {
 		sample_call(&call, i);

@@ -156,7 +156,7 @@ static void on_gap(void *user, uint64_t n)
 
 static void on_end(void *user, enum message_end how)
 {
-	put(user, how == MESSAGE_COMPLETE ? "." : "!");
+	put(user, how == MESSAGE_COMPLETE || how == MESSAGE_CLOSED ? "." : "!");
 }
 
 static void parse(struct sample *s)

@@ -89,6 +89,9 @@ static const struct bad_file bad_files[] = {
 	 "its provider is not in \"providers\""},
 	{CATALOG_HEAD "{\"id\":\"a\",\"periods\":[{\"prices\":{}}]}" CATALOG_TAIL,
 	 "models[0]: \"provider\" is missing"},
+	/* What the file holds does not steer the terminal that shows the error. */
+	{"{\"schema\":\"tolltap-prices/1\",\"currency\":\"USD\",\"sche\nma\x1b[2J\xff\":1}",
+	 "unknown key \"sche?ma?[2J?\""},
 };
 
 static void check_refused(const char *error, const char *dir)
@@ -112,6 +115,67 @@ static void bad_catalogues(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(bad_files); i++) {
 		files_write(files_catalog, bad_files[i].text);
 		check_refused(bad_files[i].error, NULL);
+	}
+}
+
+/* A context threshold that is no count of tokens is no tier, and above all not the base price. */
+static void imported_thresholds(void **state)
+{
+	static const char *const keys[] = {"above_2088888888888888880k", "above_0k", "above_-5k",
+					   "above_xk", "above_k"};
+	char text[512], err[CATALOG_ERROR_MAX] = "", *out = NULL;
+	size_t size = 0, left_out = 0;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+		FILE *f = open_memstream(&out, &size);
+
+		snprintf(text, sizeof(text),
+			 "{\"m\":{\"litellm_provider\":\"openai\",\"input_cost_per_token\":2e-06,"
+			 "\"input_cost_per_token_%s_tokens\":5e-06}}",
+			 keys[i]);
+		files_write(files_catalog, text);
+		assert_int_equal(
+			catalog_import("litellm", files_catalog, f, &left_out, err, sizeof(err)),
+			0);
+		fclose(f);
+		assert_non_null(strstr(out, "\"prices\":{\"input\":\"2\"}"));
+		assert_null(strstr(out, "above"));
+		free(out);
+	}
+}
+
+/* Lists where objects belong have elements without names. */
+static void imported_shapes(void **state)
+{
+	static const struct {
+		const char *form, *text;
+		int rc;
+	} cases[] = {
+		{"litellm", "[{\"litellm_provider\":\"openai\",\"input_cost_per_token\":1e-06}]",
+		 -EINVAL},
+		{"litellm", "{\"m\":[{\"litellm_provider\":\"openai\"}]}", 0},
+		{"genai-prices", "{\"openai\":{}}", -EINVAL},
+		{"genai-prices", "7", -EINVAL},
+		{"genai-prices",
+		 "[{\"id\":\"openai\",\"models\":[{\"id\":\"m\",\"prices\":[{\"prices\":[1,[2]]}]}]"
+		 "}]",
+		 0},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		char err[CATALOG_ERROR_MAX] = "", *out = NULL;
+		size_t size = 0, left_out = 0;
+		FILE *f = open_memstream(&out, &size);
+
+		files_write(files_catalog, cases[i].text);
+		assert_int_equal(catalog_import(cases[i].form, files_catalog, f, &left_out, err,
+						sizeof(err)),
+				 cases[i].rc);
+		assert_int_equal(cases[i].rc != 0, err[0] != 0);
+		fclose(f);
+		free(out);
 	}
 }
 
@@ -271,10 +335,11 @@ static void hash_of_the_bytes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(bad_catalogues),     cmocka_unit_test(unreadable_files),
-		cmocka_unit_test(truncated_anywhere), cmocka_unit_test(short_error_buffer),
-		cmocka_unit_test(halves_go_to_even),  cmocka_unit_test(small_digits_add_up),
-		cmocka_unit_test(only_valid_prices),  cmocka_unit_test(time_of_day),
+		cmocka_unit_test(bad_catalogues),      cmocka_unit_test(unreadable_files),
+		cmocka_unit_test(imported_thresholds), cmocka_unit_test(imported_shapes),
+		cmocka_unit_test(truncated_anywhere),  cmocka_unit_test(short_error_buffer),
+		cmocka_unit_test(halves_go_to_even),   cmocka_unit_test(small_digits_add_up),
+		cmocka_unit_test(only_valid_prices),   cmocka_unit_test(time_of_day),
 		cmocka_unit_test(hash_of_the_bytes),
 	};
 

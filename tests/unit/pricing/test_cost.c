@@ -388,6 +388,27 @@ static void validity_is_half_open(void **state)
 	assert_int_equal(call.cost.cost_pusd, 10 * M);
 }
 
+/* The usage of a whole batch: which of its prompts were long is not known, so it is a least. */
+static void a_sum_has_no_context(void **state)
+{
+	struct vector v = {.provider = "openai",
+			   .model = "gpt-5.6-luna",
+			   .batch = true,
+			   .tokens = {IN = 1000, OUT = 100}};
+	struct call call = call_of(&v);
+
+	(void)state;
+	call.summed = true;
+	price_call(catalog, &call);
+	assert_int_equal(call.cost.cost_pusd, 160 * M);
+	assert_int_equal(call.basis, BASIS_REPORTED_USAGE);
+	call.usage.tokens[TOKEN_INPUT_UNCACHED] = 1000 * M;
+	price_call(catalog, &call);
+	assert_int_equal(call.cost.cost_pusd, 100000060 * M);
+	assert_string_equal(call.cost.price_id, "openai/gpt-5.6-luna@2026-07-30+batch");
+	assert_int_equal(call.basis, BASIS_PARTIAL);
+}
+
 /* --- basis, roles, billing ---------------------------------------------------------------- */
 
 struct basis_case {
@@ -584,6 +605,7 @@ int main(void)
 		cmocka_unit_test(golden_costs),
 		cmocka_unit_test(locale_changes_nothing),
 		cmocka_unit_test(validity_is_half_open),
+		cmocka_unit_test(a_sum_has_no_context),
 		cmocka_unit_test(basis_and_roles),
 		cmocka_unit_test(pricing_is_idempotent),
 		cmocka_unit_test(cost_rises_with_every_bucket),

@@ -98,6 +98,8 @@ struct vector {
 	"event: message_delta\r\ndata: {\"type\":\"message_delta\",\"usage\":" u "}\r\n\r\n"   \
 	"event: message_stop\r\ndata: {\"type\":\"message_stop\"}\r\n\r\n"
 
+#define REALTIME(usage) "{\"type\":\"response.done\",\"response\":{\"usage\":{" usage "}}}"
+
 static const struct vector vectors[] = {
 	{"chat", &dialect_openai_chat, CHAT_BODY(CHAT_PLAIN), .tokens = PLAIN_KINDS},
 	{"chat stream", &dialect_openai_chat, CHAT_STREAM(CHAT_PLAIN), .tokens = PLAIN_KINDS},
@@ -305,6 +307,76 @@ static const struct vector vectors[] = {
 	{"a made image is billed beside the usage", &dialect_openai_responses,
 	 "{\"output\":[{\"type\":\"image_generation_call\"}],\"usage\":" RESPONSES_PLAIN "}",
 	 .tokens = PLAIN_KINDS, .mismatch = true},
+	{"realtime, plain", &dialect_openai_realtime,
+	 REALTIME("\"total_tokens\":140,\"input_tokens\":100,\"output_tokens\":40,"
+		  "\"input_token_details\":{\"text_tokens\":100,\"cached_tokens\":30},"
+		  "\"output_token_details\":{\"text_tokens\":40,\"reasoning_tokens\":15}"),
+	 .tokens = PLAIN_KINDS},
+	{"realtime, usage before and beside the response (xAI)", &dialect_openai_realtime,
+	 "{\"usage\":{\"input_tokens\":156,\"input_token_details\":{\"text_tokens\":10,"
+	 "\"audio_tokens\":140,\"grok_tokens\":6},\"output_tokens\":40,\"total_tokens\":196,"
+	 "\"output_token_details\":{\"audio_tokens\":30},\"billable_audio_seconds\":4.6},"
+	 "\"type\":\"response.done\",\"response\":{\"usage\":{},\"id\":\"r\"}}",
+	 .tokens = {[TOKEN_INPUT_UNCACHED] = 16,
+		    [TOKEN_INPUT_AUDIO] = 140,
+		    [TOKEN_OUTPUT_TEXT] = 10,
+		    [TOKEN_OUTPUT_AUDIO] = 30}},
+	/* What is cached is in one kind alone; cached sound may cost more than the kind says. */
+	{"realtime, cached sound and pictures", &dialect_openai_realtime,
+	 REALTIME("\"total_tokens\":219,\"input_tokens\":122,\"output_tokens\":97,"
+		  "\"input_token_details\":{\"text_tokens\":80,\"audio_tokens\":26,"
+		  "\"image_tokens\":16,\"cached_tokens\":64,\"cached_tokens_details\":{"
+		  "\"text_tokens\":40,\"audio_tokens\":20,\"image_tokens\":4}},"
+		  "\"output_token_details\":{\"text_tokens\":28,\"audio_tokens\":69}"),
+	 .tokens = {[TOKEN_INPUT_UNCACHED] = 40,
+		    [TOKEN_INPUT_CACHE_READ] = 64,
+		    [TOKEN_INPUT_AUDIO] = 6,
+		    [TOKEN_INPUT_IMAGE] = 12,
+		    [TOKEN_OUTPUT_TEXT] = 28,
+		    [TOKEN_OUTPUT_AUDIO] = 69},
+	 .lower_bound = true},
+	{"realtime, more sound than input", &dialect_openai_realtime,
+	 REALTIME("\"input_tokens\":10,\"output_tokens\":3,\"input_token_details\":{"
+		  "\"audio_tokens\":11}"),
+	 .tokens = {[TOKEN_INPUT_AUDIO] = 10, [TOKEN_OUTPUT_TEXT] = 3}, .mismatch = true},
+	{"realtime, no usage", &dialect_openai_realtime,
+	 "{\"type\":\"response.done\",\"response\":{\"usage\":null}}", .unknown = true},
+	{"realtime, zero for what was said", &dialect_openai_realtime,
+	 "{\"type\":\"response.done\",\"response\":{\"output\":[{\"content\":[{"
+	 "\"transcript\":\"hi\"}]}],\"usage\":{\"input_tokens\":0,\"output_tokens\":0}}}",
+	 .unknown = true},
+	{"a transcription by its tokens", &dialect_openai_realtime,
+	 "{\"type\":\"conversation.item.input_audio_transcription.completed\",\"transcript\":"
+	 "\"hi\",\"usage\":{\"type\":\"tokens\",\"total_tokens\":35,\"input_tokens\":26,"
+	 "\"input_token_details\":{\"text_tokens\":2,\"audio_tokens\":24},"
+	 "\"output_tokens\":9}}",
+	 .tokens = {[TOKEN_INPUT_UNCACHED] = 2, [TOKEN_INPUT_AUDIO] = 24, [TOKEN_OUTPUT_TEXT] = 9}},
+	{"a transcription by its length", &dialect_openai_realtime,
+	 "{\"usage\":{\"type\":\"duration\",\"seconds\":4}}", .tokens = {0}},
+	{"live, thoughts outside of the total", &dialect_gemini_live,
+	 "{\"usageMetadata\":{\"promptTokenCount\":100,\"responseTokenCount\":25,"
+	 "\"thoughtsTokenCount\":15,\"totalTokenCount\":125,\"cachedContentTokenCount\":30}}",
+	 .tokens = PLAIN_KINDS},
+	{"live, thoughts in the total", &dialect_gemini_live,
+	 "{\"usageMetadata\":{\"promptTokenCount\":90,\"toolUsePromptTokenCount\":10,"
+	 "\"responseTokenCount\":25,\"thoughtsTokenCount\":15,\"totalTokenCount\":140,"
+	 "\"cachedContentTokenCount\":30}}",
+	 .tokens = PLAIN_KINDS},
+	{"live, by kind", &dialect_gemini_live,
+	 "{\"usageMetadata\":{\"promptTokenCount\":100,\"responseTokenCount\":40,"
+	 "\"totalTokenCount\":140,\"promptTokensDetails\":[{\"modality\":\"TEXT\","
+	 "\"tokenCount\":10},{\"modality\":\"AUDIO\",\"tokenCount\":60},{\"modality\":"
+	 "\"IMAGE\",\"tokenCount\":30}],\"responseTokensDetails\":[{\"modality\":\"AUDIO\","
+	 "\"tokenCount\":38}]}}",
+	 .tokens = {[TOKEN_INPUT_UNCACHED] = 10,
+		    [TOKEN_INPUT_AUDIO] = 60,
+		    [TOKEN_INPUT_IMAGE] = 30,
+		    [TOKEN_OUTPUT_TEXT] = 2,
+		    [TOKEN_OUTPUT_AUDIO] = 38}},
+	{"live, another total", &dialect_gemini_live,
+	 "{\"usageMetadata\":{\"promptTokenCount\":100,\"responseTokenCount\":40,"
+	 "\"totalTokenCount\":141}}",
+	 .tokens = {[TOKEN_INPUT_UNCACHED] = 100, [TOKEN_OUTPUT_TEXT] = 40}, .mismatch = true},
 	{"plain iterations change nothing", &dialect_anthropic,
 	 ANTHROPIC_BODY("{\"input_tokens\":7,\"output_tokens\":3,\"iterations\":["
 			"{\"type\":\"message\",\"input_tokens\":1,\"output_tokens\":1}]}"),
@@ -433,6 +505,25 @@ static void shapes(void **state)
 	}
 }
 
+/* However it is cut, nothing says any more that the counts are the last. */
+static void junk_behind_a_document(void **state)
+{
+	static const char text[] = ANTHROPIC_BODY("{\"input_tokens\":1,\"output_tokens\":2}") "\nx";
+	struct meter_facts facts;
+	struct answer answer;
+	struct usage usage;
+
+	(void)state;
+	read_answer(&dialect_anthropic, (struct slice){text, sizeof(text) - 3}, SIZE_MAX, &facts,
+		    &answer, &usage);
+	assert_true(facts.final && facts.ended);
+	for (size_t at = 0; at < sizeof(text); at++) {
+		read_answer(&dialect_anthropic, SLICE(text), at, &facts, &answer, &usage);
+		assert_true(facts.broken && !facts.final && !facts.ended);
+		assert_int_equal(usage_input_total(&usage), 1);
+	}
+}
+
 /* ---- raw usage
  * ------------------------------------------------------------------------------------ */
 
@@ -450,6 +541,11 @@ static void raw_usage(void **state)
 		{"bad key", "9"},
 		{"d.\"quote\"", "9"},
 		{"list.[2].[0]", "10"},
+		{"huge", "1e999"}, /* no double: a reader's infinity, or its refusal of the row */
+		{"huge", "-123.0E+306"},
+		{"huge", "1e99999999999999999999"},
+		{"d.x", "1E309"}, /* the number before it stays */
+		{"tiny", "1e-999"},
 	};
 	struct raw_store s = {0};
 	char text[CALL_RAW_MAX], tiny[40];
@@ -460,10 +556,42 @@ static void raw_usage(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(sets); i++)
 		raw_store_set(&s, slice_of(sets[i][0]), slice_of(sets[i][1]));
 	raw_store_render(&s, text, sizeof(text));
-	assert_string_equal(text, "{\"a\":8,\"d\":{\"x\":2,\"y\":{\"z\":6}},"
-				  "\"list\":[{\"n\":3},{\"n\":4,\"m\":7},[10]],\"b\":5.25e-06}");
+	assert_string_equal(
+		text,
+		"{\"a\":8,\"d\":{\"x\":2,\"y\":{\"z\":6}},"
+		"\"list\":[{\"n\":3},{\"n\":4,\"m\":7},[10]],\"b\":5.25e-06,\"tiny\":1e-999}");
 	raw_store_render(&s, tiny, sizeof(tiny));
 	assert_true(strlen(tiny) < sizeof(tiny));
+}
+
+/* Keys that come twice, or look like a list's elements, leave an object that a reader can take. */
+static void raw_usage_is_json(void **state)
+{
+	static const struct {
+		const char *paths[4], *want;
+	} cases[] = {
+		{{"[", "x"}, "{\"x\":2}"},
+		{{"[0]", "x"}, "{\"x\":2}"},
+		{{"[0]"}, ""},
+		{{"[]", "[x]", "a.", "x"}, "{\"x\":4}"},
+		{{"a", "a.b", "c"}, "{\"a\":1,\"c\":3}"},
+		{{"a.b", "a", "c"}, "{\"a\":{\"b\":1},\"c\":3}"},
+		{{"a.[0]", "a.b", "a.[1]"}, "{\"a\":[1,3]}"},
+		{{"a.b", "a.[0]", "a.c"}, "{\"a\":{\"b\":1,\"c\":3}}"},
+		{{"a.b.c", "a.b", "a.d"}, "{\"a\":{\"b\":{\"c\":1},\"d\":3}}"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct raw_store s = {0};
+		char text[CALL_RAW_MAX];
+
+		for (size_t k = 0; k < 4 && cases[i].paths[k]; k++)
+			raw_store_set(&s, slice_of(cases[i].paths[k]),
+				      (struct slice){&"1234"[k], 1});
+		raw_store_render(&s, text, sizeof(text));
+		assert_string_equal(text, cases[i].want);
+	}
 }
 
 /* However many numbers come, the store and its text stay bounded and whole. */
@@ -522,7 +650,9 @@ int main(void)
 		cmocka_unit_test(advisors_are_their_own_records),
 		cmocka_unit_test(containers),
 		cmocka_unit_test(shapes),
+		cmocka_unit_test(junk_behind_a_document),
 		cmocka_unit_test(raw_usage),
+		cmocka_unit_test(raw_usage_is_json),
 		cmocka_unit_test(raw_usage_is_bounded),
 		cmocka_unit_test(unreadable_counts),
 	};

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What people write of facts, conditions and times. */
+#include "exporter/query_parts.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <time.h>
+
+/* ---- facts ------------------------------------------------------------------------------- */
+
+static const struct query_fact facts[] = {
+	{"provider", "f.provider", FACT_FACET},
+	{"model", "f.model", FACT_FACET},
+	{"model_requested", "f.model_requested", FACT_FACET},
+	{"host", "f.host", FACT_FACET},
+	{"operation", "f.operation", FACT_FACET},
+	{"api", "f.api", FACT_FACET},
+	{"status", "f.status", FACT_FACET},
+	{"outcome", "f.outcome", FACT_FACET},
+	{"basis", "f.basis", FACT_FACET},
+	{"error_class", "f.error_class", FACT_FACET},
+	{"service_tier", "f.service_tier", FACT_FACET},
+	{"billing_mode", "f.billing_mode", FACT_FACET},
+	{"billed_by", "f.billed_by", FACT_FACET},
+	{"price_id", "f.price_id", FACT_FACET},
+	{"key_fingerprint", "f.key_fingerprint", FACT_FACET},
+	{"uid", "f.uid", FACT_FACET},
+	{"user", "f.user_name", FACT_FACET},
+	{"comm", "f.comm", FACT_FACET},
+	{"exe", "f.exe", FACT_FACET},
+	{"cgroup", "f.cgroup", FACT_FACET},
+	{"unit", "f.unit", FACT_FACET},
+	{"namespace", "f.namespace", FACT_FACET},
+	{"pod", "f.pod", FACT_FACET},
+	{"container", "f.container", FACT_FACET},
+	{"container_id", "f.container_id", FACT_FACET},
+	{"node", "f.node", FACT_FACET},
+	{"day", "strftime('%Y-%m-%d',s.hour*3600,'unixepoch')", FACT_HOUR},
+	{"hour", "strftime('%Y-%m-%dT%H:00:00Z',s.hour*3600,'unixepoch')", FACT_HOUR},
+	{"pid", "c.pid", FACT_CALL},
+	{"session_id", "c.session_id", FACT_CALL},
+	{"trace_id", "c.trace_id", FACT_CALL},
+	{"operation_id", "c.operation_id", FACT_CALL},
+	{"response_id", "c.response_id", FACT_CALL},
+	{"request_id", "c.request_id", FACT_CALL},
+};
+
+static const struct query_fact tag_fact = {
+	"tag", "(SELECT json_extract(value,'$[0]') FROM json_each(c.tags) WHERE key=?)", FACT_TAG};
+
+bool query_key_parse(struct slice name, struct query_key *out)
+{
+	struct query_key key = {0};
+
+	if (slice_starts(name, SLICE("tag:"))) {
+		struct slice tag = {name.ptr + 4, name.len - 4};
+
+		key.fact = &tag_fact;
+		if (tag.len == 0 || !slice_copy(key.tag, sizeof(key.tag), tag))
+			return false;
+	}
+	for (size_t i = 0; i < ARRAY_LEN(facts); i++) {
+		if (slice_eq(name, slice_of(facts[i].name)))
+			key.fact = &facts[i];
+	}
+	if (!key.fact)
+		return false;
+	*out = key;
+	return true;
+}
+
+const char *query_key_name(const struct query_key *key, char *dst, size_t size)
+{
+	snprintf(dst, size, "%s%s%s", key->fact->name, *key->tag ? ":" : "", key->tag);
+	return dst;
+}
+
+void query_key_list(char *dst, size_t size)
+{
+	size_t len = 0;
+
+	*dst = '\0';
+	for (size_t i = 0; i < ARRAY_LEN(facts) && len < size; i++)
+		len += (size_t)snprintf(dst + len, size - len, "%s%s", i ? " " : "", facts[i].name);
+}
+
+int query_filter_where(struct query_filter *filter, const char *condition)
+{
+	const char *equals = strchr(condition, '=');
+	struct query_key key;
+
+	if (!equals ||
+	    !query_key_parse((struct slice){condition, (size_t)(equals - condition)}, &key))
+		return -EINVAL;
+	if (filter->where_count == QUERY_WHERE_MAX || strlen(equals + 1) >= QUERY_VALUE_MAX)
+		return -E2BIG;
+	filter->where[filter->where_count].key = key;
+	snprintf(filter->where[filter->where_count].value, QUERY_VALUE_MAX, "%s", equals + 1);
+	filter->where_count++;
+	return 0;
+}
+
+/* ---- time -------------------------------------------------------------------------------- */
+
+static bool parse_date(const char *text, int64_t *us)
+{
+	static const char *const forms[] = {"%Y-%m-%d", "%Y-%m-%dT%H:%MZ", "%Y-%m-%dT%H:%M:%SZ"};
+
+	for (size_t i = 0; i < ARRAY_LEN(forms); i++) {
+		struct tm tm = {.tm_mday = 1};
+		const char *end = strptime(text, forms[i], &tm);
+
+		if (end && *end == '\0') {
+			*us = (int64_t)timegm(&tm) * 1000000;
+			return true;
+		}
+	}
+	return false;
+}
+
+bool query_time_parse(const char *text, int64_t now_us, int64_t *us)
+{
+	static const struct {
+		char unit;
+		int64_t seconds;
+	} units[] = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}, {'w', 604800}};
+	int64_t number = 0, parsed;
+	const char *p = text;
+
+	if (parse_date(text, &parsed)) {
+		*us = parsed;
+		return true;
+	}
+	for (; isdigit((unsigned char)*p); p++) {
+		if (number > 100000000000) /* Unix seconds of the year 5138 */
+			return false;
+		number = number * 10 + (*p - '0');
+	}
+	if (p == text)
+		return false;
+	if (*p == '\0') {
+		*us = number * 1000000;
+		return true;
+	}
+	for (size_t i = 0; i < ARRAY_LEN(units) && p[1] == '\0'; i++) {
+		if (*p == units[i].unit && number <= now_us / 1000000 / units[i].seconds) {
+			*us = now_us - number * units[i].seconds * 1000000;
+			return true;
+		}
+	}
+	return false;
+}

@@ -1,0 +1,183 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Unique strings go in prompts, answers, headers, keys and environments through every client and
+every shape of the providers; afterwards nothing that the agent leaves or shows holds them."""
+import base64
+import gzip
+import json
+import os
+import signal
+import sys
+import tempfile
+import urllib.parse
+import zlib
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "..", "lib"))
+import clients
+from harness import Agent, Skip, main, wait_until
+from provider import Provider
+
+CANARY = "canary-8f1e6c0b-prompt"
+KEY = "sk-proj-canaryKey9d2f7a31c4"
+# The demo clients' own keys and prompts, and a word that every answer of the provider holds.
+SECRETS = (CANARY, KEY, "sk-demo-0000", "sk-ant-demo-0000", "hello from ", "lorem")
+PYTHON = ("http.client", "httpx", "requests", "aiohttp")
+LEVELS = ("error", "warn", "info", "debug")
+
+
+def encodings(text):
+    """The forms a leak might take. Base64 by its middle, which does not depend on neighbours."""
+    raw = text.encode()
+    forms = {raw, raw.hex().encode(), raw.hex().upper().encode(), raw[::-1],
+             urllib.parse.quote(text, safe="").encode(), text.encode("utf-16-le"),
+             gzip.compress(raw)[10:-8], zlib.compress(raw)[2:-4]}
+    for shift in range(3):
+        encoded = base64.b64encode(b"x" * shift + raw)
+        forms.add(encoded[4:-4])
+        forms.add(encoded[4:-4].translate(bytes.maketrans(b"+/", b"-_")))
+    return {form for form in forms if len(form) >= 5}
+
+
+def by_curl(provider, api, scenario="plain", flags=(), **body):
+    """One call with the canary wherever a client can put it."""
+    text = CANARY if api != "embeddings" else [CANARY, CANARY]
+    key = {"chat": "messages", "messages": "messages", "completions": "prompt"}.get(api, "input")
+    request = {"model": clients.MODELS[api], "user": "someone", "prompt_name": CANARY,
+               key: [{"role": "user", "content": CANARY}] if key == "messages" else text, **body}
+    if api == "messages":
+        request["max_tokens"] = 9
+    clients.curl(provider, api, scenario, body=request, ok=False, env={"SECRET": CANARY},
+                 flags=["-H", "Authorization: Bearer " + KEY, "-H", "x-api-key: " + KEY,
+                        "-H", "api-key: " + KEY, "-H", "Cookie: session=" + CANARY,
+                        "-H", "X-%s: %s" % (CANARY, CANARY), *flags])
+
+
+def every_shape(provider):
+    """Returns how many rows that makes."""
+    before = len(provider.truth_rows())
+    for api in clients.PATHS:
+        by_curl(provider, api)
+        by_curl(provider, api, flags=["--compressed"])
+        by_curl(provider, api, "error-401")
+        by_curl(provider, api, "not-found-html")
+        if api != "embeddings":
+            by_curl(provider, api, stream=True)
+            by_curl(provider, api, "cut", stream=True)
+    for library in PYTHON:
+        for api in ("chat", "messages"):
+            try:
+                clients.python(provider, "--api", api, "--stream", client=library,
+                               env={"SECRET": CANARY})
+            except Skip:
+                pass
+    for way in ("https", "fetch"):
+        clients.node(provider, "--with", way, "--stream", env={"SECRET": CANARY})
+    return len(provider.truth_rows()) - before
+
+
+def shown(agent):
+    """What an agent shows to whoever asks."""
+    for path in ("/metrics", "/", "/readyz", "/api/v1/status", "/" + CANARY):
+        yield path, agent.get(path)[1].encode()
+    for words in (["events", "--output=json"], ["events", "--wide"], ["events", "--output=csv"],
+                  ["spend", "--by=tags"], ["top", "--once"], ["doctor"],
+                  ["doctor", "--output=json"]):
+        done = agent.command(*words, "--storage.path=" + agent.storage, check=False)
+        yield " ".join(words), (done.stdout + done.stderr).encode()
+
+
+def left(folder):
+    for parent, _, files in os.walk(folder):
+        for name in files:
+            with open(os.path.join(parent, name), "rb") as f:
+                yield name, f.read()
+
+
+def check(outputs):
+    forms = {form: secret for secret in SECRETS for form in encodings(secret)}
+    for name, output in outputs:
+        for form, secret in forms.items():
+            at = output.find(form)
+            assert at < 0, "%r as %r is in %s: ...%r..." % (
+                secret, form, name, output[max(0, at - 80):at + 80])
+
+
+def content_and_keys_stay_in_memory(build):
+    """Every client and shape at the loudest log level; the agent is then made to crash."""
+    with tempfile.TemporaryDirectory(prefix="tolltap-test.") as temporary, \
+            Agent(build, "--log.level=debug", env={"TMPDIR": temporary}) as agent, \
+            Provider() as provider:
+        expected = every_shape(provider)
+        wait_until(lambda: len(agent.rows()) == expected, 10, "%d rows" % expected)
+        outputs = list(shown(agent))
+        for pid in agent.pids():
+            with open("/proc/%d/limits" % pid) as f:
+                assert any(line.split()[:6] == ["Max", "core", "file", "size", "0", "0"]
+                           for line in f)
+        outputs += left(agent.storage)  # with the WAL of a running agent
+        agent.signal("worker", signal.SIGABRT)
+        agent.stop(signal.SIGABRT)
+        assert not os.listdir(temporary), os.listdir(temporary)
+        outputs.append(("stderr", agent.stderr.encode()))
+        outputs += left(agent.storage)
+        assert not [n for n in os.listdir(".") if n.startswith("core")]
+        check(outputs)
+
+
+def every_log_level(build):
+    for level in LEVELS:
+        with Agent(build, "--log.level=" + level) as agent, Provider() as provider:
+            for scenario in ("plain", "cut", "error-500"):
+                by_curl(provider, "chat", scenario, stream=True)
+            wait_until(lambda: len(agent.rows()) == 3, 8, "3 rows")
+            agent.stop()
+            check([("stderr at " + level, agent.stderr.encode()), *left(agent.storage)])
+
+
+def the_check_finds_what_it_looks_for(build):
+    """Each form of each secret is noticed in the middle of other bytes."""
+    for secret in SECRETS:
+        for form in encodings(secret):
+            try:
+                check([("a test", b"\0before" + form + b"after\0")])
+            except AssertionError:
+                continue
+            raise AssertionError("not noticed: %r" % form)
+
+
+def own_memory(pid):
+    """What a process has of its own, the rings that the kernel writes left out."""
+    with open("/proc/%d/maps" % pid) as maps, open("/proc/%d/mem" % pid, "rb", 0) as memory:
+        for line in maps:
+            fields = line.split()
+            if not fields[1].startswith("rw") or (len(fields) > 5 and fields[5][0] != "["):
+                continue
+            start, end = (int(n, 16) for n in fields[0].split("-"))
+            try:
+                memory.seek(start)
+                yield fields[5] if len(fields) > 5 else "anonymous", memory.read(end - start)
+            except OSError:
+                pass
+
+
+def keys_are_wiped_after_use(build):
+    """The worker reads a key to fingerprint it; then no copy is left in its heap, stack or data."""
+    with Agent(build) as agent, Provider() as provider:
+        for api, scenario in (("chat", "plain"), ("messages", "plain"), ("chat", "error-401")):
+            clients.curl(provider, api, scenario, ok=False,
+                         flags=["-H", "Authorization: Bearer " + KEY, "-H", "x-api-key: " + KEY,
+                                "-H", "X-Long: " + "a" * 6000])
+        wait_until(lambda: len(agent.rows()) == 3, 6, "3 rows")
+        assert len({row["key_fingerprint"] for row in agent.rows()}) == 1
+        seen = 0
+        for name, memory in own_memory(agent.pid_of("worker")):
+            seen += len(memory)
+            assert KEY.encode() not in memory, "a key is left in %s" % name
+        assert seen > 1 << 20, seen
+
+
+if __name__ == "__main__":
+    sys.exit(main([
+        the_check_finds_what_it_looks_for, content_and_keys_stay_in_memory, every_log_level,
+        keys_are_wiped_after_use]))
