@@ -19,12 +19,16 @@ function sendOn(answer, stream) {
 	const fields = Object.entries(answer.headers)
 		.filter(([name]) => !OF_ONE_CONNECTION.includes(name));
 	stream.respond({ ":status": answer.statusCode, ...Object.fromEntries(fields) });
+	let written = Promise.resolve();
 	answer.on("data", (piece) => {
-		for (let at = 0; at < piece.length; at += FRAME)
-			stream.write(piece.subarray(at, at + FRAME));
+		for (let at = 0; at < piece.length; at += FRAME) {
+			const frame = piece.subarray(at, at + FRAME);
+			written = new Promise((resolve) => stream.write(frame, resolve));
+		}
 	});
 	answer.on("end", () => stream.end());
-	answer.on("error", () => stream.close(http2.constants.NGHTTP2_INTERNAL_ERROR));
+	// Not close(): that ends the stream first, and END_STREAM may go out before the RST_STREAM.
+	answer.on("error", (cut) => written.then(() => stream.destroy(cut)));
 }
 
 const server = http2.createSecureServer({ cert: fs.readFileSync(cert), key: fs.readFileSync(key) });
