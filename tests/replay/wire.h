@@ -78,6 +78,17 @@ static struct bytes encode(const struct bytes *in, enum coding coding)
  */
 
 #define FRAMED_BY_LENGTH 0 /* else the size of each chunk */
+#define CHUNKS_AT_RANDOM (SIZE_MAX - 1)
+#define CHUNK_MOST	 97 /* bytes of those */
+
+/* The same sizes in every run. */
+static size_t chunk_size(size_t chunk, uint32_t *state)
+{
+	if (chunk != CHUNKS_AT_RANDOM)
+		return chunk;
+	*state = *state * 1664525 + 1013904223;
+	return 1 + (*state >> 16) % CHUNK_MOST;
+}
 
 static bool is_framing_field(const char *line)
 {
@@ -93,15 +104,17 @@ static bool is_framing_field(const char *line)
 
 static void add_body(struct bytes *out, const struct bytes *body, size_t chunk)
 {
+	uint32_t state = 1;
 	char line[64];
 
 	if (chunk == FRAMED_BY_LENGTH) {
 		bytes_add(out, body->ptr, body->len);
 		return;
 	}
-	for (size_t at = 0; at < body->len; at += chunk) {
-		size_t n = body->len - at < chunk ? body->len - at : chunk;
-
+	for (size_t at = 0, n; at < body->len; at += n) {
+		n = chunk_size(chunk, &state);
+		if (n > body->len - at)
+			n = body->len - at;
 		snprintf(line, sizeof(line), "%zx\r\n", n);
 		bytes_text(out, line);
 		bytes_add(out, body->ptr + at, n);
