@@ -11,7 +11,7 @@ static const struct kind {
 	const char *header;
 	const char *scheme; /* "" = the bare value */
 	const char *prefix; /* of the credential */
-	const char *host;   /* NULL = any */
+	const char *host;   /* and those below it; NULL = any */
 	const char *name;
 	enum billing_mode billing;
 	const char *beta; /* what stands in anthropic-beta; NULL = any */
@@ -22,6 +22,7 @@ static const struct kind {
 	{"authorization", "Bearer ", "sk-ant-oat", NULL, "oauth", BILLING_SUBSCRIPTION, NULL},
 	{"authorization", "Bearer ", "", NULL, "oauth", BILLING_SUBSCRIPTION, "oauth-"},
 	{"authorization", "Bearer ", "eyJ", "chatgpt.com", "oauth", BILLING_SUBSCRIPTION, NULL},
+	{"authorization", "Bearer ", "", "githubcopilot.com", "oauth", BILLING_SUBSCRIPTION, NULL},
 	{"authorization", "Bearer ", "eyJ", NULL, "oauth", BILLING_METERED, NULL},
 	{"authorization", "Bearer ", "", NULL, "api_key", BILLING_METERED, NULL},
 	{"authorization", "Basic ", "", NULL, "basic", BILLING_METERED, NULL},
@@ -40,6 +41,13 @@ static bool has_beta(const struct http_head *head, const char *beta)
 	return value.len && memmem(value.ptr, value.len, beta, strlen(beta));
 }
 
+static bool is_below(const char *host, const char *domain)
+{
+	size_t n = strlen(host), m = strlen(domain);
+
+	return n >= m && strcmp(host + n - m, domain) == 0 && (n == m || host[n - m - 1] == '.');
+}
+
 /* The credential in this form, or {NULL, 0}. */
 static struct slice find(const struct kind *kind, const struct http_head *head, const char *host)
 {
@@ -47,7 +55,7 @@ static struct slice find(const struct kind *kind, const struct http_head *head, 
 
 	if (value.len <= scheme.len || !slice_ieq((struct slice){value.ptr, scheme.len}, scheme))
 		return (struct slice){NULL, 0};
-	if ((kind->host && strcmp(kind->host, host) != 0) ||
+	if ((kind->host && !is_below(host, kind->host)) ||
 	    (kind->beta && !has_beta(head, kind->beta)))
 		return (struct slice){NULL, 0};
 	value = slice_trim((struct slice){value.ptr + scheme.len, value.len - scheme.len});

@@ -111,6 +111,8 @@ void route_describe(struct exchange *x, struct work *w, const struct api_path *p
 	set_text(c->billed_by, sizeof(c->billed_by), x->provider->name);
 	set_text(c->api, sizeof(c->api), path->api);
 	set_text(c->operation, sizeof(c->operation), path->operation);
+	if (!model.len && x->provider->model_header)
+		model = http_head_get(head, x->provider->model_header);
 	copy_model(x->provider, w->path_model, model);
 	set_text(c->model_requested, sizeof(c->model_requested), w->path_model);
 	w->reads = provider_path_reads(path);

@@ -15,6 +15,7 @@ extern const struct provider provider_bedrock;
 extern const struct provider provider_cohere;
 extern const struct provider provider_ollama;
 extern const struct provider provider_xai;
+extern const struct provider provider_vercel;
 extern const struct provider compat_providers[]; /* speak OpenAI's dialect as it is */
 extern const size_t compat_provider_count;
 

@@ -37,13 +37,15 @@ const struct provider compat_providers[] = {
 	COMPAT("moonshotai", "x-request-id", "api.moonshot.ai", "api.moonshot.cn"),
 	COMPAT("minimax", "x-request-id", "api.minimax.io", "api.minimaxi.com"),
 	COMPAT("novita", "x-request-id", "api.novita.ai"),
-	COMPAT("vercel", "x-request-id", "ai-gateway.vercel.sh"),
 	COMPAT("deepinfra", "x-request-id", "api.deepinfra.com"),
 	COMPAT("sambanova", "x-request-id", "api.sambanova.ai"),
 	COMPAT("nebius", "x-request-id", "api.studio.nebius.ai", "api.studio.nebius.com"),
 	COMPAT("voyage_ai", "x-request-id", "api.voyageai.com"),
 	COMPAT("github_models", "x-request-id", "models.github.ai",
 	       "models.inference.ai.azure.com"),
+	/* Every plan has a host of its own below. Billed by the request, out of the plan's quota.
+	 */
+	COMPAT("github_copilot", "x-request-id", "githubcopilot.com"),
 	{
 		.name = "writer",
 		.hosts = HOSTS("api.writer.com"),

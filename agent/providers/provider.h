@@ -49,6 +49,7 @@ struct provider {
 	const struct api_path *paths;
 	size_t path_count;
 	const char *request_id_header; /* "x-request-id" */
+	const char *model_header;      /* field of the request that names the model, or NULL */
 	bool request_id_is_answers;    /* answers that carry no id go by the request's */
 	/* The model that a name in the path or the answer means; NULL: the name itself. */
 	struct slice (*model_of)(struct slice name);

@@ -11,7 +11,7 @@
 static const struct provider *const own_file[] = {
 	&provider_openai,  &provider_anthropic, &provider_azure,  &provider_gemini,
 	&provider_mistral, &provider_cohere,	&provider_ollama, &provider_vertex,
-	&provider_bedrock, &provider_xai,
+	&provider_bedrock, &provider_xai,	&provider_vercel,
 };
 
 #define PROVIDERS (ARRAY_LEN(own_file) + compat_provider_count)

@@ -272,6 +272,7 @@ extern const struct dialect dialect_bedrock_converse;
 extern const struct dialect dialect_bedrock_invoke;
 extern const struct dialect dialect_cohere;
 extern const struct dialect dialect_ollama;
+extern const struct dialect dialect_vercel;
 extern const struct dialect dialect_openai_responses_socket;
 extern const struct dialect dialect_openai_realtime; /* xAI's too */
 extern const struct dialect dialect_azure_realtime;

@@ -148,7 +148,12 @@ static bool same_worth(const struct cassette *c, const struct call *want, const 
 	return same_usage(want, got);
 }
 
-/* The multipart form of a request cannot be read without the boundary in its head. */
+/* A form cannot be read without the boundary in its head; Vercel names the model there. */
+static bool model_in_head(const struct call *want)
+{
+	return strncmp(want->api, "audio.trans", 11) == 0 || strcmp(want->provider, "vercel") == 0;
+}
+
 static bool same_or_unseen(const char *want, const char *got, bool may_be_unseen)
 {
 	return strcmp(want, got) == 0 || (may_be_unseen && !got[0]);
@@ -158,7 +163,7 @@ static bool same_or_unseen(const char *want, const char *got, bool may_be_unseen
 static bool same_late(const struct cassette *c, const struct call *want, const struct call *got,
 		      bool path_seen)
 {
-	bool form = strncmp(want->api, "audio.trans", 11) == 0;
+	bool headed = model_in_head(want);
 
 	if (strcmp(want->provider, got->provider) != 0 || strcmp(want->host, got->host) != 0 ||
 	    want->stream != got->stream || !same_worth(c, want, got, path_seen))
@@ -166,8 +171,9 @@ static bool same_late(const struct cassette *c, const struct call *want, const s
 	if (!path_seen)
 		return got->tags.count && strcmp(got->tags.item[0].key, "inferred") == 0;
 	return same_or_unseen(want->response_id, got->response_id, counts_in_head(want)) &&
-	       same_or_unseen(want->model, got->model, form) && strcmp(want->api, got->api) == 0 &&
-	       same_or_unseen(want->model_requested, got->model_requested, form);
+	       same_or_unseen(want->model, got->model, headed) &&
+	       strcmp(want->api, got->api) == 0 &&
+	       same_or_unseen(want->model_requested, got->model_requested, headed);
 }
 
 /* Both directions from there on. */

@@ -73,6 +73,8 @@ static void credentials(void **state)
 		 "anthropic-beta: fast-mode-2026-01-01"},
 		{"Host: chatgpt.com", "Authorization: Bearer eyJhbGciOi.x.y", "oauth",
 		 BILLING_SUBSCRIPTION, NULL},
+		{"Host: api.business.githubcopilot.com", "Authorization: Bearer tid=1;exp=2",
+		 "oauth", BILLING_SUBSCRIPTION, NULL},
 		{"Host: x.openai.azure.com", "Authorization: Bearer eyJhbGciOi.x.y", "oauth",
 		 BILLING_METERED, NULL},
 		{"Host: x.openai.azure.com", "api-key: 0a1b", "azure_key", BILLING_METERED, NULL},
