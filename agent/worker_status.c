@@ -48,14 +48,17 @@ void worker_refresh_counters(void *user)
 		[TT_LOST_EVICTED_FIRST + TT_TABLE_JUDGEMENTS] = COUNTER_EVICTED_JUDGEMENTS,
 	};
 	static const struct {
-		uint32_t verdict;
+		uint32_t stat;
 		enum counter counter;
-	} verdict_counter[] = {
-		{TT_WATCHED, COUNTER_CONN_DECODED},
-		{TT_CANDIDATE, COUNTER_CONN_CANDIDATE},
-		{TT_MUTED, COUNTER_CONN_MUTED},
-		{TT_MUTED_SERVER, COUNTER_CONN_MUTED_SERVER},
-		{TT_MUTED_NEVER, COUNTER_CONN_MUTED_NEVER},
+	} gate_counter[] = {
+		{TT_STAT_VERDICT_FIRST + TT_WATCHED, COUNTER_CONN_DECODED},
+		{TT_STAT_VERDICT_FIRST + TT_CANDIDATE, COUNTER_CONN_CANDIDATE},
+		{TT_STAT_VERDICT_FIRST + TT_MUTED, COUNTER_CONN_MUTED},
+		{TT_STAT_VERDICT_FIRST + TT_MUTED_SERVER, COUNTER_CONN_MUTED_SERVER},
+		{TT_STAT_VERDICT_FIRST + TT_MUTED_NEVER, COUNTER_CONN_MUTED_NEVER},
+		{TT_STAT_MUTED_HTTP2, COUNTER_CONN_MUTED_HTTP2},
+		{TT_STAT_CALLS, COUNTER_CAPTURE_CALLS},
+		{TT_STAT_BYTES_TAKEN, COUNTER_CAPTURE_BYTES},
 	};
 	uint64_t asked_ns = clock_mono_ns();
 	struct worker *w = user;
@@ -66,11 +69,8 @@ void worker_refresh_counters(void *user)
 	counter_set(COUNTER_BROKER_REFUSED, refused);
 	for (size_t i = 0; i < TT_LOST_REASONS; i++)
 		counter_set(lost_counter[i], lost[i]);
-	for (size_t i = 0; i < ARRAY_LEN(verdict_counter); i++)
-		counter_set(verdict_counter[i].counter,
-			    stats[TT_STAT_VERDICT_FIRST + verdict_counter[i].verdict]);
-	counter_set(COUNTER_CAPTURE_CALLS, stats[TT_STAT_CALLS]);
-	counter_set(COUNTER_CAPTURE_BYTES, stats[TT_STAT_BYTES_TAKEN]);
+	for (size_t i = 0; i < ARRAY_LEN(gate_counter); i++)
+		counter_set(gate_counter[i].counter, stats[gate_counter[i].stat]);
 	lost_note(&w->lost, records_lost(), asked_ns, clock_mono_ns());
 }
 
@@ -90,14 +90,16 @@ static void add_counters(cJSON *status)
 {
 	cJSON *connections = cJSON_AddObjectToObject(status, "connections");
 	cJSON *counters = cJSON_AddObjectToObject(status, "counters");
+	uint64_t unlisted = counter_get(COUNTER_CONN_MUTED_HTTP2);
 	uint64_t muted = counter_get(COUNTER_CONN_MUTED) + counter_get(COUNTER_CONN_MUTED_SERVER) +
-			 counter_get(COUNTER_CONN_MUTED_NEVER);
+			 counter_get(COUNTER_CONN_MUTED_NEVER) + unlisted;
 	char name[256];
 
 	cJSON_AddNumberToObject(connections, "decoded", (double)counter_get(COUNTER_CONN_DECODED));
 	cJSON_AddNumberToObject(connections, "candidate",
 				(double)counter_get(COUNTER_CONN_CANDIDATE));
 	cJSON_AddNumberToObject(connections, "muted", (double)muted);
+	cJSON_AddNumberToObject(connections, "http2_unlisted", (double)unlisted);
 	cJSON_AddNumberToObject(connections, "blind",
 				(double)counter_get(COUNTER_CONN_BLIND_UPGRADE));
 	for (size_t i = 0; i < COUNTERS; i++) {

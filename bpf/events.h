@@ -99,7 +99,8 @@ enum tt_gate_stat {
 	TT_STAT_CALLS = 0,	   /* successful hooked calls seen */
 	TT_STAT_BYTES_TAKEN = 1,   /* payload bytes put into the ring */
 	TT_STAT_VERDICT_FIRST = 2, /* + enum tt_verdict: transitions into that verdict */
-	TT_GATE_STATS = TT_STAT_VERDICT_FIRST + 6,
+	TT_STAT_MUTED_HTTP2 = TT_STAT_VERDICT_FIRST + 6, /* of TT_MUTED, apart: not looked into */
+	TT_GATE_STATS = TT_STAT_MUTED_HTTP2 + 1,
 };
 
 /*
@@ -199,7 +200,7 @@ _Static_assert(sizeof(struct tt_rec_data) == 48 + 40, "tt_rec_data has no holes"
 _Static_assert(sizeof(struct tt_conn_key) == 16, "tt_conn_key has no holes");
 _Static_assert(sizeof(struct tt_frame_key) == 16, "tt_frame_key has no holes");
 _Static_assert(TT_LOST_REASONS == TT_LOST_EVICTED_FIRST + TT_TABLES, "one reason per table");
-_Static_assert(TT_GATE_STATS == TT_STAT_VERDICT_FIRST + TT_VERDICTS, "one stat per verdict");
+_Static_assert(TT_STAT_MUTED_HTTP2 == TT_STAT_VERDICT_FIRST + TT_VERDICTS, "one stat per verdict");
 #endif
 
 #endif

@@ -237,7 +237,10 @@ static __always_inline void set_verdict(struct conn *conn, __u32 verdict)
 	if (verdict == TT_UNKNOWN || verdict == conn->counted || verdict >= TT_VERDICTS)
 		return;
 	conn->counted = verdict;
-	add_to(&gate_stats, TT_STAT_VERDICT_FIRST + verdict, 1);
+	if (verdict == TT_MUTED && conn->start == START_PREFACE)
+		add_to(&gate_stats, TT_STAT_MUTED_HTTP2, 1);
+	else
+		add_to(&gate_stats, TT_STAT_VERDICT_FIRST + verdict, 1);
 }
 
 /* A request was written: decides, and opens the connection when it is to be read. */

@@ -33,6 +33,8 @@
 	X(CONN_DECODED, "tolltap_connections_total", "state=\"decoded\",reason=\"\"")             \
 	X(CONN_CANDIDATE, "tolltap_connections_total", "state=\"candidate\",reason=\"\"")         \
 	X(CONN_MUTED, "tolltap_connections_total", "state=\"muted\",reason=\"not_llm\"")          \
+	X(CONN_MUTED_HTTP2, "tolltap_connections_total",                                          \
+	  "state=\"muted\",reason=\"http2_unlisted\"")                                            \
 	X(CONN_MUTED_SERVER, "tolltap_connections_total",                                         \
 	  "state=\"muted\",reason=\"server_side\"")                                               \
 	X(CONN_MUTED_NEVER, "tolltap_connections_total", "state=\"muted\",reason=\"never_host\"") \

@@ -429,6 +429,20 @@ static void judge_hosts(struct doctor *d)
 	}
 }
 
+static void judge_connections(struct doctor *d)
+{
+	const cJSON *connections = part(d, "connections");
+	double unlisted = cJSON_GetNumberValue(
+		cJSON_GetObjectItemCaseSensitive(connections, "http2_unlisted"));
+
+	if (unlisted > 0)
+		find(d, STATE_NOTE, 0, "http2",
+		     "%.0f HTTP/2 connections to hosts that are not listed were left alone, and "
+		     "HTTP/2 packs what would tell LLM traffic; name a gateway of yours with "
+		     "--provider.host=HOST=PROVIDER,role=gateway",
+		     unlisted);
+}
+
 static void judge_containers(struct doctor *d)
 {
 	const char *socket = status_text(part(d, "containers"), "forbidden_socket");
@@ -549,9 +563,18 @@ static void print_json(const struct doctor *d)
 static void examine(struct doctor *d)
 {
 	static void (*const steps[])(struct doctor *) = {
-		look,	       check_kernel, check_capabilities, judge_kernel,
-		judge_files,   judge_hosts,  judge_losses,	 judge_containers,
-		check_storage, check_prices, check_hosts,
+		look,
+		check_kernel,
+		check_capabilities,
+		judge_kernel,
+		judge_files,
+		judge_hosts,
+		judge_connections,
+		judge_losses,
+		judge_containers,
+		check_storage,
+		check_prices,
+		check_hosts,
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(steps); i++)

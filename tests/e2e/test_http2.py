@@ -111,8 +111,11 @@ def other_traffic_is_not_copied(build):
         time.sleep(0.5)
         taken = agent.metric_sum("tolltap_capture_bytes_total") - before
         assert taken == 0, "%d bytes of somebody else's traffic were copied" % taken
-        muted = agent.metric_sum("tolltap_connections_total", 'reason="not_llm"')
+        muted = agent.metric_sum("tolltap_connections_total", 'reason="http2_unlisted"')
         assert muted == 1 and decoded(agent) == 0, (muted, decoded(agent))
+        wait_until(lambda: agent.status()["connections"]["http2_unlisted"] == 1)
+        said = agent.command("doctor", "--storage.path=" + agent.storage, check=False).stdout
+        assert "1 HTTP/2 connections to hosts that are not listed" in said, said
         assert agent.rows() == []
         with Http2Client(provider) as client:
             client([call()])
