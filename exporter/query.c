@@ -370,8 +370,7 @@ int query_losses(struct query *q, int64_t since_us, int64_t until_us, struct que
 
 bool spend_is_at_least(const struct spend *spend)
 {
-	return spend->calls_lost || spend->calls_by_basis[BASIS_PARTIAL] ||
-	       spend->calls_by_basis[BASIS_UNPRICED] || spend->calls_by_basis[BASIS_ESTIMATED];
+	return spend->calls_lost || spend->lower_bound;
 }
 
 static int64_t add_saturating(int64_t a, int64_t b)
@@ -392,6 +391,7 @@ void spend_add(struct spend *total, const struct spend *part)
 		total->calls_by_basis[i] += part->calls_by_basis[i];
 		total->cost_by_basis[i] += part->cost_by_basis[i];
 	}
+	total->lower_bound |= part->lower_bound;
 	total->calls_lost |= part->calls_lost;
 	total->cost += part->cost;
 	total->subscription_list += part->subscription_list;
@@ -507,6 +507,8 @@ static void load_part(sqlite3_stmt *stmt, size_t key_count, struct spend *part)
 	const char *basis_name = (const char *)sqlite3_column_text(stmt, at);
 	const char *mode = (const char *)sqlite3_column_text(stmt, at + 1);
 	int basis = name_index(basis_names, BASES, basis_name);
+	bool subscribed =
+		name_index(billing_mode_names, BILLING_MODES, mode) == BILLING_SUBSCRIPTION;
 
 	memset(part, 0, sizeof(*part));
 	for (size_t i = 0; i < key_count; i++)
@@ -515,7 +517,10 @@ static void load_part(sqlite3_stmt *stmt, size_t key_count, struct spend *part)
 	part->calls_by_basis[basis] = part->calls;
 	part->cost = money_at(stmt, at + 3);
 	part->cost_by_basis[basis] = part->cost;
-	if (name_index(billing_mode_names, BILLING_MODES, mode) == BILLING_SUBSCRIPTION)
+	/* What a subscription covers costs 0, whatever else is not known of it. */
+	part->lower_bound = !subscribed && (basis == BASIS_PARTIAL || basis == BASIS_UNPRICED ||
+					    basis == BASIS_ESTIMATED);
+	if (subscribed)
 		part->subscription_list = money_at(stmt, at + 5);
 	for (int i = 0; i < TOKEN_KINDS; i++)
 		part->tokens[i] = sqlite3_column_int64(stmt, at + 7 + i);

@@ -94,6 +94,7 @@ struct spend {
 	pusd_sum cost; /* the sum of the events' cost_pusd */
 	pusd_sum cost_by_basis[BASES];
 	pusd_sum subscription_list; /* list price of subscription calls; in no other sum */
+	bool lower_bound;	    /* calls in it cost more than is known, or may */
 	bool calls_lost;	    /* in its time calls were lost that may have been its own */
 };
 

@@ -180,6 +180,39 @@ static void test_spend_says_at_least(void **state)
 	query_close(q);
 }
 
+static bool at_least_with(enum billing_mode mode, enum basis basis)
+{
+	struct ledger *l = open_ledger();
+	struct spend *rows;
+	struct query *q;
+	struct call call;
+	size_t count;
+	bool at_least;
+
+	sample_call(&call, 1);
+	call.billing_mode = mode;
+	call.basis = basis;
+	call.event_id[0] = (uint8_t)(16 * mode + basis + 1);
+	assert_int_equal(ledger_append(l, &call), 0);
+	ledger_close(l);
+	q = open_query();
+	assert_int_equal(query_spend(q, &(struct query_filter){0}, NULL, 0, &rows, &count), 0);
+	at_least = spend_is_at_least(&rows[0]);
+	query_spend_free(rows, count);
+	query_close(q);
+	return at_least;
+}
+
+/* GitHub Copilot's calls have no price, and cost nothing: their plan does. */
+static void test_a_subscription_is_no_lower_bound(void **state)
+{
+	(void)state;
+	assert_false(at_least_with(BILLING_METERED, BASIS_REPORTED_USAGE));
+	assert_false(at_least_with(BILLING_SUBSCRIPTION, BASIS_UNPRICED));
+	assert_false(at_least_with(BILLING_SUBSCRIPTION, BASIS_PARTIAL));
+	assert_true(at_least_with(BILLING_METERED, BASIS_PARTIAL));
+}
+
 /* By hour, only the hour of the loss is a lower bound. */
 static void test_hour_of_the_loss(void **state)
 {
@@ -389,6 +422,7 @@ int main(void)
 		TEST(test_worker_crash_is_accounted),
 		TEST(test_broken_off),
 		TEST(test_spend_says_at_least),
+		TEST(test_a_subscription_is_no_lower_bound),
 		TEST(test_hour_of_the_loss),
 		TEST(test_clock_set_between_runs),
 		TEST(test_losses_are_bounded),
