@@ -3,12 +3,15 @@
 
 #include <errno.h>
 #include <grp.h>
+#include <linux/sched.h>
+#include <linux/sched/types.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/capability.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "agent/base/notify.h"
@@ -27,7 +30,9 @@
 /* To fork worker and courier again, as who they are, and to end them. */
 #define SUPERVISOR_CAPS (SANDBOX_CAP(CAP_SETUID) | SANDBOX_CAP(CAP_SETGID) | SANDBOX_CAP(CAP_KILL))
 
-#define READER_NICE -10 /* ten times the share of a program that does nothing but compute */
+#define READER_NICE	-10    /* ten times the share of a program that does nothing but compute */
+#define READER_SLICE_NS 100000 /* the least there is: woken, it does not wait for others' slices \
+				*/
 
 /* What all processes are forked with. */
 struct agent {
@@ -67,7 +72,15 @@ static const struct identity *identity_of(const struct agent *a, enum agent_proc
  */
 static void go_first(void)
 {
-	if (getpriority(PRIO_PROCESS, 0) > READER_NICE && setpriority(PRIO_PROCESS, 0, READER_NICE))
+	int nice = getpriority(PRIO_PROCESS, 0);
+	struct sched_attr attr = {
+		.size = sizeof(attr),
+		.sched_policy = SCHED_NORMAL,
+		.sched_nice = nice < READER_NICE ? nice : READER_NICE,
+		.sched_runtime = READER_SLICE_NS,
+	};
+
+	if (syscall(SYS_sched_setattr, 0, &attr, 0))
 		log_debug("run", "the reader has no precedence over busy programs: %s",
 			  strerror(errno));
 }
@@ -83,7 +96,7 @@ static void leave_interrupts_to_others(void)
 	signal(SIGPIPE, SIG_IGN);
 }
 
-/* Only the reader of the ring is in a hurry. */
+/* Only the reader of the ring is in a hurry, and those whose answers it waits for. */
 static void stand_back(void)
 {
 	if (getpriority(PRIO_PROCESS, 0) < 0)
@@ -130,7 +143,6 @@ static int run_broker(void *user)
 	};
 
 	leave_interrupts_to_others();
-	stand_back();
 	leave_board(a);
 	channel_keep_only(&opts.control_fd, 1);
 	return broker_serve(&opts);

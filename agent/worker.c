@@ -15,6 +15,7 @@
 #include "agent/pipeline.h"
 #include "agent/privsep/broker.h"
 #include "agent/privsep/sandbox.h"
+#include "agent/publisher.h"
 #include "exporter/aggregate.h"
 #include "exporter/http.h"
 #include "exporter/ledger.h"
@@ -307,6 +308,13 @@ static int start_http(struct worker *w)
 		       : EXIT_OK;
 }
 
+static int start_publisher(struct worker *w)
+{
+	return publisher_start(&w->publisher, storage_dir(w->config->storage_path))
+		       ? start_failed(EXIT_FAILED, "no thread can be started")
+		       : EXIT_OK;
+}
+
 static int start_capture(struct worker *w)
 {
 	int rc = capture_new(&w->capture, broker_ring_fd(w->broker), broker_ring_bytes(w->broker),
@@ -388,7 +396,8 @@ static int seal(void)
 
 static int start(struct worker *w)
 {
-	int (*const steps[])(struct worker *) = {start_broker, start_books, start_http};
+	int (*const steps[])(struct worker *) = {start_broker, start_books, start_http,
+						 start_publisher};
 	int code = drop_privilege(w);
 
 	for (size_t i = 0; code == EXIT_OK && i < ARRAY_LEN(steps); i++) {
@@ -418,6 +427,7 @@ static void stop(struct worker *w)
 	pipeline_free(w->pipeline); /* open calls reach the ledger as partial */
 	courier_client_free(w->courier);
 	http_server_free(w->http);
+	publisher_stop(w->publisher);
 	ledger_close(w->ledger);
 	aggregate_free(w->aggregate);
 	broker_close(w->broker);
@@ -442,6 +452,8 @@ static void tell_ready(struct worker *w)
 	w->ready = true;
 	ledger_metering(w->ledger);
 	worker_publish_status(w);
+	if (worker_is_first(w)) /* whoever waits for us to be ready may look at once */
+		publisher_flush(w->publisher);
 	(void)!write(w->opts->ready_fd, &one, sizeof(one));
 }
 

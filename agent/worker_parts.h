@@ -28,13 +28,13 @@ struct worker {
 	struct ledger *ledger;
 	struct aggregate *aggregate;
 	struct http_server *http;
+	struct publisher *publisher;
 	int signal_fd;
 	int timer_fd;
 	int64_t started_us;
 	struct lost lost;
 	unsigned ticks;
 	bool ready;
-	bool status_failing;
 };
 
 /* True unless it takes over from one that ended. */
@@ -49,7 +49,7 @@ bool worker_may_be_lost(void *user, uint64_t from_ns, uint64_t until_ns);
 /* As in http_env. */
 bool worker_is_ready(void *user, char *why, size_t why_size);
 char *worker_status_text(void *user);
-/* Writes status.json. */
+/* Lets status.json be written. */
 void worker_publish_status(struct worker *w);
 
 /* ---- worker_tables.c --------------------------------------------------------------------------

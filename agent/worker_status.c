@@ -9,6 +9,7 @@
 #include "agent/discovery/discovery.h"
 #include "agent/pipeline.h"
 #include "agent/privsep/broker.h"
+#include "agent/publisher.h"
 #include "agent/status.h"
 #include "bpf/events.h"
 #include "exporter/ledger.h"
@@ -159,13 +160,9 @@ char *worker_status_text(void *user)
 void worker_publish_status(struct worker *w)
 {
 	cJSON *status = build_status(w);
-	int err = status_write(storage_dir(w->config->storage_path), status);
 
-	if (err && !w->status_failing)
-		log_warn("status", "%s/" STATUS_FILE " not written: %s", w->config->storage_path,
-			 strerror(-err));
-	w->status_failing = err != 0;
-	cJSON_Delete(status);
+	if (status)
+		publisher_put(w->publisher, status);
 }
 
 bool worker_is_ready(void *user, char *why, size_t why_size)

@@ -113,7 +113,7 @@ def other_traffic_is_not_copied(build):
         assert taken == 0, "%d bytes of somebody else's traffic were copied" % taken
         muted = agent.metric_sum("tolltap_connections_total", 'reason="http2_unlisted"')
         assert muted == 1 and decoded(agent) == 0, (muted, decoded(agent))
-        wait_until(lambda: agent.status()["connections"]["http2_unlisted"] == 1)
+        wait_until(lambda: agent.status()["connections"]["http2_unlisted"] == 1, 5, "status tells")
         said = agent.command("doctor", "--storage.path=" + agent.storage, check=False).stdout
         assert "1 HTTP/2 connections to hosts that are not listed" in said, said
         assert agent.rows() == []
