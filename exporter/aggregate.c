@@ -78,9 +78,9 @@ static const struct {
 			     VALUE_COUNT,
 			     {"reason", "provider"}},
 	[FAMILY_USAGE_MISSING] = {{"tolltap_usage_missing", PROM_COUNTER,
-				   "Calls whose usage is not known or not whole, by basis."},
+				   "Calls whose usage is not known or not whole, by reason."},
 				  VALUE_COUNT,
-				  {"basis"}},
+				  {"reason"}},
 	[FAMILY_IGNORED] = {{"tolltap_requests_ignored", PROM_COUNTER,
 			     "Requests to known hosts that are not billable calls."},
 			    VALUE_COUNT,
@@ -261,15 +261,13 @@ static void add_unpriced(struct aggregate *a, const struct call *call)
 	}
 }
 
-static const enum basis missing_bases[] = {BASIS_ESTIMATED, BASIS_PARTIAL, BASIS_NOT_BILLED};
-
 static void add_missing(struct aggregate *a, const struct call *call, const struct workload *w)
 {
-	for (size_t i = 0; i < ARRAY_LEN(missing_bases); i++) {
-		struct series *series = find(a, FAMILY_USAGE_MISSING, w, "basis",
-					     basis_names[missing_bases[i]], NULL);
+	for (int i = MISSING_NOT + 1; i < USAGE_MISSING_REASONS; i++) {
+		struct series *series =
+			find(a, FAMILY_USAGE_MISSING, w, "reason", usage_missing_names[i], NULL);
 
-		if (call && call->basis == missing_bases[i])
+		if (call && (int)call->usage_missing == i)
 			series->count++;
 	}
 }

@@ -230,6 +230,29 @@ static int64_t filter_until(const struct query_filter *filter)
 	return filter->until_us ? filter->until_us : INT64_MAX;
 }
 
+/* A ledger that no agent of this version has opened yet lacks what came since. */
+static int check_fact(struct query *q, const struct query_key *key)
+{
+	if (key->fact->since <= q->version)
+		return 0;
+	snprintf(q->error, sizeof(q->error),
+		 "%s is from an older Tolltap, which knew no %s; start this version's agent once",
+		 q->path, key->fact->name);
+	return -ENOTSUP;
+}
+
+static int check_facts(struct query *q, const struct query_filter *filter,
+		       const struct query_key *keys, size_t key_count)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < key_count; i++)
+		r = check_fact(q, &keys[i]);
+	for (size_t i = 0; r == 0 && i < filter->where_count; i++)
+		r = check_fact(q, &filter->where[i].key);
+	return r;
+}
+
 static int fail(struct query *q, int rc)
 {
 	if (rc == SQLITE_NOMEM) {
@@ -306,6 +329,9 @@ int query_events(struct query *q, const struct query_filter *filter, int64_t aft
 	struct event event;
 	int r, rc = SQLITE_ROW;
 
+	r = check_facts(q, filter, NULL, 0);
+	if (r)
+		return r;
 	if (limit > 0)
 		text_puts(&sql.text, "SELECT * FROM (");
 	put_events(&sql, filter, q->version, after_seq, limit);
@@ -653,6 +679,9 @@ int query_spend(struct query *q, const struct query_filter *filter, const struct
 	struct spend part;
 	int r, rc = SQLITE_ROW;
 
+	r = check_facts(q, filter, keys, key_count);
+	if (r)
+		return r;
 	put_spend(&sql, filter, keys, key_count);
 	r = prepare(q, &sql, &stmt);
 	while (r == 0 && (rc = sqlite3_step(stmt)) == SQLITE_ROW) {

@@ -12,6 +12,7 @@ struct query_fact {
 	const char *name;
 	const char *sql; /* over f (facets), s.hour, c (calls) */
 	enum fact_place place;
+	int64_t since; /* the version of the schema that brought it; 0 = the first */
 };
 
 #endif

@@ -92,6 +92,8 @@ static const struct schema_column facet_columns[] = {
 	TEXT("pod", workload.pod),
 	TEXT("container", workload.container),
 	TEXT("node", workload.node),
+	/* As ALTER TABLE does it, what came later stands behind. */
+	NAMED("usage_missing", usage_missing, usage_missing_names, USAGE_MISSING_REASONS),
 };
 
 static const struct schema_column call_columns[] = {
@@ -132,14 +134,13 @@ static const struct schema_column call_columns[] = {
 	NUMBER("cost_pusd", COL_I64, cost.cost_pusd, NULL_NEGATIVE),
 	{"usage_raw", COL_RAW, NULL_NEVER, AT(usage.raw_json), SIZE(usage.raw_json), NULL},
 	{"tags", COL_TAGS, NULL_NEVER, AT(tags), 0, NULL},
-	/* As ALTER TABLE does it, what came later stands behind. */
 	{"usage_conflict", COL_BOOL, NULL_ZERO, AT(usage_conflict), 0, NULL},
 };
 
 static const struct {
 	const char *column;
 	int64_t since; /* the version that brought it */
-} later_columns[] = {{"usage_conflict", 3}};
+} later_columns[] = {{"usage_conflict", 3}, {"usage_missing", 3}};
 
 static int64_t column_since(const struct schema_column *c)
 {
@@ -277,12 +278,15 @@ static void put_events_view(struct text *sql)
 
 static void put_new_columns(struct text *sql, int64_t version)
 {
-	for (size_t i = 0; i < ARRAY_LEN(call_columns); i++) {
-		const struct schema_column *c = &call_columns[i];
+	for (int table = 0; table < SCHEMA_TABLES; table++) {
+		for (size_t i = 0; i < schema_column_count[table]; i++) {
+			const struct schema_column *c = &schema_columns[table][i];
 
-		if (column_since(c) > version)
-			text_printf(sql, "ALTER TABLE calls ADD COLUMN %s %s;", c->name,
-				    is_text(c) ? "TEXT" : "INTEGER");
+			if (column_since(c) > version)
+				text_printf(sql, "ALTER TABLE %s ADD COLUMN %s %s;",
+					    table_names[table], c->name,
+					    is_text(c) ? "TEXT" : "INTEGER");
+		}
 	}
 }
 

@@ -7,6 +7,7 @@
 #include "agent/base/clock.h"
 #include "agent/cli/family.h"
 #include "agent/cli/flags.h"
+#include "agent/cli/missing.h"
 #include "agent/cli/running.h"
 #include "agent/privsep/capabilities.h"
 #include "agent/status.h"
@@ -24,7 +25,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-#define FINDINGS_MAX 64
+#define FINDINGS_MAX 96
 #define MISSING_MAX  32
 #define TEXT_MAX     1024
 
@@ -168,6 +169,23 @@ static void check_recorded_losses(struct doctor *d, struct query *query)
 		     lost.last_reason);
 }
 
+static void note_missing(void *d, const char *line)
+{
+	find(d, STATE_NOTE, 0, "usage", "%s", line);
+}
+
+/* Of the last day. */
+static void check_missing_usage(struct doctor *d, struct query *query)
+{
+	const int64_t day_us = 86400 * INT64_C(1000000);
+	int64_t now_us = (int64_t)(clock_wall_ns() / NSEC_PER_USEC);
+	int rc = missing_tell(query, now_us - day_us, note_missing, d);
+
+	if (rc)
+		find(d, rc == -ENOTSUP ? STATE_NOTE : STATE_BAD, EXIT_STORAGE, "usage", "%s",
+		     query_error(query));
+}
+
 static void check_kept_aside(struct doctor *d, const char *dir)
 {
 	char newest[NAME_MAX + 1];
@@ -190,6 +208,7 @@ static void check_storage(struct doctor *d)
 	if (rc == 0) {
 		find(d, STATE_OK, 0, "storage", "the ledger in %s can be read", dir);
 		check_recorded_losses(d, query);
+		check_missing_usage(d, query);
 		check_kept_aside(d, dir);
 	}
 	if (rc == -ENOENT)

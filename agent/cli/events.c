@@ -133,6 +133,12 @@ static void emit_unpriced(struct output *o, const struct event *e, size_t arg)
 	output_text(o, unpriced_reason_names[e->call.cost.unpriced]);
 }
 
+static void emit_missing(struct output *o, const struct event *e, size_t arg)
+{
+	(void)arg;
+	output_text(o, usage_missing_names[e->call.usage_missing]);
+}
+
 /* Picodollars as they are; negative = unknown. */
 static void emit_pusd(struct output *o, const struct event *e, size_t offset)
 {
@@ -365,6 +371,8 @@ static const struct event_column columns[] = {
 	{"usage_mismatch", J | C | WIDE, L, emit_bool, AT(usage.mismatch)},
 	{"usage_conflict", J | C, L, emit_bool, AT(usage_conflict)},
 	{"usage_conflict", T | WIDE, L, emit_bool, AT(usage_conflict)},
+	{"usage_missing", J | C, L, emit_missing, 0},
+	{"usage_missing", T | WIDE, L, emit_missing, 0},
 	{"tool_units", J | C, L, emit_tool_units, 0},
 	{"cost_usd", ALL, R, emit_usd, AT(cost.cost_pusd)},
 	{"cost_pusd", J | C, R, emit_pusd, AT(cost.cost_pusd)},

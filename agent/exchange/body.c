@@ -47,6 +47,7 @@ static void decode(struct work *w, struct slice bytes)
 	if (result == DECODE_OK)
 		return;
 	counter_add(result == DECODE_BOMB ? COUNTER_DECODE_BOMB : COUNTER_DECODE_CODING, 1);
+	w->undecodable = true;
 	stop_reading(w);
 }
 
@@ -107,8 +108,10 @@ static void begin_decode(struct work *w, struct slice coding)
 	int err = decode_new(&w->decode, coding, on_decoded, w);
 
 	w->coded = coding.len && !slice_ieq(coding, SLICE("identity"));
-	if (err)
-		counter_add(err == -ENOMEM ? COUNTER_DECODE_MEMORY : COUNTER_DECODE_CODING, 1);
+	if (!err)
+		return;
+	w->undecodable = true;
+	counter_add(err == -ENOMEM ? COUNTER_DECODE_MEMORY : COUNTER_DECODE_CODING, 1);
 }
 
 /*

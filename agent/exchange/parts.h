@@ -41,6 +41,7 @@ struct work {
 	struct decode *decode;
 	struct meter *meter;
 	struct guess *guess; /* NULL unless the request's path was not seen */
+	bool undecodable;    /* the answer's coding is broken, or none that can be read */
 	bool doubtful;	     /* more than one fits, and they count otherwise: nothing is known */
 	bool answer_gap;     /* part of the answer was not captured */
 	const struct grpc_status *grpc_status; /* as the answer's fields have it; NULL = not told */
@@ -118,6 +119,8 @@ void settle_call(struct exchange *x, enum message_end how, uint64_t now_ns);
 void settle_answer(struct work *w, enum message_end how);
 /* The same of an answer that never came, or for which there was no memory. */
 void settle_unread(struct call *c, enum message_end how);
+/* Why usage is missing, of a call whose outcome and basis are settled, by what w->meter read. */
+enum usage_missing settle_missing(const struct work *w);
 /* Will the same request be sent again? */
 bool settle_worth_retrying(const struct work *w);
 void settle_error_class(struct call *c, const struct answer *a);
@@ -131,6 +134,8 @@ void settle_told(struct work *w, enum message_end how);
 void reading_begin(struct exchange *x);
 /* After settle_call: true when the call is a record by the usage it tells. */
 bool reading_end(struct exchange *x);
+/* What is said of work that goes on: its usage may still grow. */
+bool reading_is_under_way(const struct answer *a);
 /* After settle_call, of work that will be read back: it goes by its id. */
 void reading_made(struct exchange *x);
 

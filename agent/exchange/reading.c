@@ -13,8 +13,7 @@
 #include "agent/providers/provider.h"
 #include "agent/usage/meter.h"
 
-/* What is said of work that goes on: its usage may still grow. */
-static bool is_under_way(const struct answer *a)
+bool reading_is_under_way(const struct answer *a)
 {
 	static const char *const states[] = {"queued",	   "in_progress", "requires_action",
 					     "validating", "finalizing",  "cancelling"};
@@ -130,7 +129,7 @@ bool reading_end(struct exchange *x)
 	set_object(x, a);
 	note_date(x, a);
 	if (w->dialect->units || !w->call.usage.known || !meter_facts(w->meter)->final ||
-	    is_under_way(a))
+	    reading_is_under_way(a))
 		return false;
 	set_batch(w);
 	set_date(x, a);

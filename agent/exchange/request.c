@@ -190,7 +190,7 @@ void request_host(struct call *call, const struct http_head *head, const char *h
 
 /* ---- bodies ---------------------------------------------------------------------------------- */
 
-enum body_field { BODY_TEXT, BODY_STREAM, BODY_TAG, BODY_METADATA, BODY_CHARACTERS };
+enum body_field { BODY_TEXT, BODY_STREAM, BODY_TAG, BODY_METADATA, BODY_USAGE, BODY_CHARACTERS };
 
 /* offset: where a BODY_TEXT goes in struct call; tag: the name of a BODY_TAG. */
 static const struct body_row {
@@ -212,6 +212,7 @@ static const struct body_row {
 	{BODY_METADATA, 0, 0, NULL},
 	{BODY_METADATA, 0, 0, NULL},
 	{BODY_METADATA, 0, 0, NULL},
+	{BODY_USAGE, 0, 0, NULL},
 	{BODY_CHARACTERS, 0, 0, NULL},
 };
 
@@ -228,6 +229,7 @@ static const char *const body_paths[] = {
 	"metadata.**",
 	"requestMetadata.**",
 	"labels.**",
+	"stream_options.include_usage",
 	"input~",
 };
 _Static_assert(ARRAY_LEN(body_rows) == ARRAY_LEN(body_paths), "one row per path");
@@ -265,6 +267,9 @@ static void on_value(void *user, const struct json_value *v)
 	case BODY_METADATA:
 		if (text)
 			tags_set(&b->call->tags, v->tail, v->text, TAG_BODY);
+		break;
+	case BODY_USAGE:
+		b->units->usage_asked = v->type == JSON_TRUE;
 		break;
 	case BODY_CHARACTERS:
 		break; /* in pieces */

@@ -23,6 +23,7 @@ void response_head_facts(struct call *call, const struct http_head *head, const 
 /* What a request asks for and no answer repeats. */
 struct request_units {
 	uint64_t characters; /* of "input", when that is one text: what speech is made of */
+	bool usage_asked;    /* stream_options.include_usage */
 };
 
 /*

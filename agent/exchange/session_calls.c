@@ -63,15 +63,18 @@ static void settle_session_call(struct work *w, const struct session_call *s)
 {
 	struct call *c = &w->call;
 
-	if (!s->meter) {
-		settle_unread(c, s->how);
-		return;
-	}
 	w->meter = s->meter;
-	settle_answer(w, s->how);
-	settle_session_end(c, s, meter_answer(s->meter)->text[TEXT_STATUS]);
-	if (c->outcome == OUTCOME_ERROR)
-		settle_error_class(c, meter_answer(s->meter));
+	if (s->meter) {
+		settle_answer(w, s->how);
+		settle_session_end(c, s, meter_answer(s->meter)->text[TEXT_STATUS]);
+		if (c->outcome == OUTCOME_ERROR)
+			settle_error_class(c, meter_answer(s->meter));
+	} else {
+		settle_unread(c, s->how);
+	}
+	w->answer_gap = s->gaps != 0;
+	c->usage_missing = settle_missing(w);
+	w->answer_gap = false;
 	w->meter = NULL;
 }
 

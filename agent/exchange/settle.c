@@ -220,6 +220,42 @@ void settle_unread(struct call *c, enum message_end how)
 	}
 }
 
+/* Of an answer that was seen to its end, which was no failure. */
+static enum usage_missing missing_of_whole(const struct work *w)
+{
+	const struct meter_facts *facts = meter_facts(w->meter);
+
+	if (facts->broken)
+		return MISSING_UNDECODABLE;
+	if (w->call.usage.known)
+		return MISSING_INCOMPLETE;
+	if (!facts->marked)
+		return MISSING_UNKNOWN_SHAPE;
+	if (reading_is_under_way(meter_answer(w->meter)))
+		return MISSING_UNDER_WAY;
+	return facts->stream && w->dialect->usage_on_request && !w->units.usage_asked
+		       ? MISSING_NOT_ASKED
+		       : MISSING_NOT_TOLD;
+}
+
+enum usage_missing settle_missing(const struct work *w)
+{
+	const struct call *c = &w->call;
+
+	if (c->basis != BASIS_ESTIMATED && c->basis != BASIS_PARTIAL)
+		return MISSING_NOT;
+	if (w->undecodable)
+		return MISSING_UNDECODABLE;
+	if (w->answer_gap || c->outcome == OUTCOME_UNKNOWN)
+		return MISSING_NOT_CAPTURED;
+	if (w->doubtful)
+		return MISSING_AMBIGUOUS;
+	if (c->outcome != OUTCOME_OK)
+		return c->status ? MISSING_CUT : MISSING_NO_ANSWER;
+	/* Without memory for it an answer is not read. */
+	return w->meter ? missing_of_whole(w) : MISSING_NOT_CAPTURED;
+}
+
 static void settle_first_token(struct exchange *x)
 {
 	struct work *w = x->work;
@@ -262,6 +298,7 @@ void settle_call(struct exchange *x, enum message_end how, uint64_t now_ns)
 	}
 	if (!c->billable)
 		c->basis = BASIS_NOT_BILLED;
+	c->usage_missing = settle_missing(w);
 	if (!c->response_id[0] && c->status < 300 && x->provider->request_id_is_answers)
 		set_text(c->response_id, sizeof(c->response_id), c->request_id);
 	settle_model(w);

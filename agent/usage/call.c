@@ -57,6 +57,20 @@ const char *const unpriced_reason_names[UNPRICED_REASONS] = {
 	[UNPRICED_OVERFLOW] = "overflow",
 };
 
+const char *const usage_missing_names[USAGE_MISSING_REASONS] = {
+	[MISSING_NOT] = "",
+	[MISSING_NOT_ASKED] = "not_asked",
+	[MISSING_NOT_TOLD] = "not_told",
+	[MISSING_UNDER_WAY] = "under_way",
+	[MISSING_CUT] = "cut",
+	[MISSING_NO_ANSWER] = "no_answer",
+	[MISSING_NOT_CAPTURED] = "not_captured",
+	[MISSING_UNDECODABLE] = "undecodable",
+	[MISSING_UNKNOWN_SHAPE] = "unknown_shape",
+	[MISSING_AMBIGUOUS] = "ambiguous",
+	[MISSING_INCOMPLETE] = "incomplete",
+};
+
 const char *const host_role_names[HOST_ROLES] = {
 	[ROLE_UNKNOWN] = "unknown",
 	[ROLE_DIRECT] = "direct",

@@ -79,7 +79,24 @@ enum unpriced_reason {
 	UNPRICED_REASONS
 };
 
-extern const char *const basis_names[BASES];	  /* "reported_usage", ... */
+/* Why a call's usage is not known, or not whole; label of tolltap_usage_missing_total. */
+enum usage_missing {
+	MISSING_NOT,
+	MISSING_NOT_ASKED,     /* a stream that tells it only when asked (include_usage) */
+	MISSING_NOT_TOLD,      /* the answer is whole and read, and has none */
+	MISSING_UNDER_WAY,     /* the work goes on; another answer will tell */
+	MISSING_CUT,	       /* the answer ended, or failed, before its usage */
+	MISSING_NO_ANSWER,     /* there was none */
+	MISSING_NOT_CAPTURED,  /* part of it was not seen */
+	MISSING_UNDECODABLE,   /* its coding or its JSON is broken, or not known */
+	MISSING_UNKNOWN_SHAPE, /* it has no mark of the dialect */
+	MISSING_AMBIGUOUS,     /* more than one dialect fits, and they count otherwise */
+	MISSING_INCOMPLETE,    /* the counts leave some of the work out */
+	USAGE_MISSING_REASONS
+};
+
+extern const char *const usage_missing_names[USAGE_MISSING_REASONS]; /* "", "not_asked", ... */
+extern const char *const basis_names[BASES];			     /* "reported_usage", ... */
 extern const char *const outcome_names[OUTCOMES]; /* "ok", "error", "aborted", "unknown" */
 extern const char *const billing_mode_names[BILLING_MODES]; /* "metered", "subscription" */
 extern const char *const unpriced_reason_names[UNPRICED_REASONS];
@@ -206,7 +223,8 @@ struct call {
 	int status; /* HTTP status; 0 = no response head seen */
 	enum outcome outcome;
 	enum basis basis;
-	char error_class[64]; /* provider's error type, "" = none */
+	enum usage_missing usage_missing; /* beside basis estimated and partial */
+	char error_class[64];		  /* provider's error type, "" = none */
 
 	struct usage usage;
 	struct usage_key key;

@@ -210,6 +210,7 @@ struct dialect {
 	size_t row_count;
 	enum dialect_wire wire;
 	const struct request_field *request; /* of gRPC; else NULL */
+	bool usage_on_request;		     /* of a stream: only where include_usage asks for it */
 	bool free;		 /* what answers in it costs nothing, whatever it counts */
 	const char *unit_models; /* models of this prefix are billed by what no usage tells */
 	const struct session_rules *session; /* NULL: bodies of HTTP */

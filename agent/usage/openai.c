@@ -447,6 +447,7 @@ static const struct dialect_row ocr_rows[] = {
 
 const struct dialect dialect_openai_chat = {
 	.name = "openai_chat",
+	.usage_on_request = true,
 	.rows = chat_rows,
 	.row_count = ARRAY_LEN(chat_rows),
 	.finish = openai_chat_finish,

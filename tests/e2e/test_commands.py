@@ -99,10 +99,29 @@ def what_is_unknown_is_counted_not_guessed(build):
         silent, unlisted = agent.wait_rows(2, where=ours)
         assert silent["basis"] == "estimated" and silent["outcome"] == "ok"
         assert silent["tokens"] is silent["cost_usd"] is silent["cost_pusd"] is None, silent
-        assert agent.metric_sum("tolltap_usage_missing_total", 'basis="estimated"') >= 1
+        assert agent.metric_sum("tolltap_usage_missing_total", 'reason="not_told"') >= 1
+        assert silent["usage_missing"] == "not_told", silent
         assert unlisted["basis"] == "unpriced" and unlisted["cost_pusd"] is None, unlisted
         assert sum(unlisted["tokens"].values()) == unlisted["usage_raw"]["total_tokens"]
         assert agent.metric_sum("tolltap_unpriced_calls_total", 'reason="unknown_model"') >= 1
+
+
+def doctor_says_what_to_do_about_missing_usage(build):
+    with Agent(build) as agent, Provider() as provider:
+        env = dict(os.environ, TOLLTAP_TAGS="silent=%d" % os.getpid())
+        clients.curl(provider, scenario="no-usage", env=env)
+        clients.curl(provider, scenario="plain", env=env)
+        agent.wait_rows(2, where=lambda row: row["tags"].get("silent") == str(os.getpid()))
+        done = agent.command("doctor", "--storage.path=" + agent.storage)
+        lines = [line for line in done.stdout.splitlines() if line.startswith("note  usage")]
+        assert len(lines) == 1, done.stdout
+        assert "curl" in lines[0] and "1 calls" in lines[0], lines
+        assert "(not_told)" in lines[0] and "gateway may strip it" in lines[0], lines
+        spend = agent.command("spend", "--by=usage_missing", "--output=json",
+                              "--storage.path=" + agent.storage)
+        calls = {g["usage_missing"]: g["calls"] for g in map(json.loads, spend.stdout.splitlines())
+                 if not g.get("total")}
+        assert calls == {"not_told": 1, "(none)": 1}, calls
 
 
 def a_retry_joins_its_operation(build):
@@ -216,7 +235,8 @@ def demo_agrees_with_its_own_provider(build):
 if __name__ == "__main__":
     sys.exit(main([
         event_keys_are_the_contract, spend_is_the_sum_of_events,
-        what_is_unknown_is_counted_not_guessed, a_retry_joins_its_operation,
+        what_is_unknown_is_counted_not_guessed, doctor_says_what_to_do_about_missing_usage,
+        a_retry_joins_its_operation,
         csv_and_table_hold_every_row, prices_answers_what_a_call_costs, exec_sums_one_command,
         exec_starts_an_agent_when_there_is_none, top_and_doctor_show_what_is_seen,
         demo_agrees_with_its_own_provider]))

@@ -49,7 +49,8 @@ static const char known_line[] =
 	"\"model\":\"gpt-4o-2024-08-06\",\"stream\":true,\"status\":200,\"outcome\":\"ok\","
 	"\"basis\":\"reported_usage\",\"tokens\":{\"input_uncached\":100,\"input_cache_read\":50,"
 	"\"output_text\":20},\"usage_raw\":{\"prompt_tokens\":150,\"details\":{\"cached_tokens\":"
-	"50}},\"usage_conflict\":false,\"tool_units\":{\"web_search\":2},\"cost_usd\":\"0."
+	"50}},\"usage_conflict\":false,\"usage_missing\":\"incomplete\",\"tool_units\":{\"web_"
+	"search\":2},\"cost_usd\":\"0."
 	"0005125\",\"cost_pusd\":512500000,"
 	"\"list_cost_usd\":\"0.0005125\",\"list_cost_pusd\":512500000,\"billable\":true,"
 	"\"billed_by\":\"openai\",\"price_id\":\"openai/gpt-4o@2024-08-06\","
@@ -71,7 +72,8 @@ static const char unknown_line[] =
 	"\"time_to_first_token_ms\":null,\"provider\":null,\"host\":null,\"operation\":null,"
 	"\"api\":null,\"model_requested\":null,\"model\":null,\"stream\":false,\"status\":null,"
 	"\"outcome\":null,\"basis\":\"unpriced\",\"tokens\":null,\"usage_raw\":null,"
-	"\"usage_conflict\":false,\"tool_units\":{},\"cost_usd\":null,\"cost_pusd\":null,\"list_"
+	"\"usage_conflict\":false,\"usage_missing\":null,\"tool_units\":{},\"cost_usd\":null,"
+	"\"cost_pusd\":null,\"list_"
 	"cost_usd\":null,"
 	"\"list_cost_pusd\":null,\"billable\":false,\"billed_by\":null,\"price_id\":null,"
 	"\"prices_sha256\":null,\"service_tier\":null,\"billing_mode\":\"metered\",\"batch\":false,"
@@ -98,43 +100,17 @@ static void test_json_line(void **state)
 /* Every key the contract names is in the line, and the line is one JSON object. */
 static void test_contract_keys(void **state)
 {
-	static const char *const keys[] = {"event_id",
-					   "started_at",
-					   "duration_ms",
-					   "time_to_first_token_ms",
-					   "provider",
-					   "host",
-					   "operation",
-					   "api",
-					   "model_requested",
-					   "model",
-					   "stream",
-					   "status",
-					   "outcome",
-					   "basis",
-					   "tokens",
-					   "usage_raw",
-					   "usage_conflict",
-					   "tool_units",
-					   "cost_usd",
-					   "cost_pusd",
-					   "price_id",
-					   "prices_sha256",
-					   "service_tier",
-					   "billing_mode",
-					   "response_id",
-					   "request_id",
-					   "attempt",
-					   "operation_id",
-					   "trace_id",
-					   "session_id",
-					   "key_fingerprint",
-					   "workload",
-					   "tags",
-					   "gaps",
-					   "list_cost_pusd",
-					   "billable",
-					   "billed_by"};
+	static const char *const keys[] = {
+		"event_id",	   "started_at",    "duration_ms",   "time_to_first_token_ms",
+		"provider",	   "host",	    "operation",     "api",
+		"model_requested", "model",	    "stream",	     "status",
+		"outcome",	   "basis",	    "tokens",	     "usage_raw",
+		"usage_conflict",  "usage_missing", "tool_units",    "cost_usd",
+		"cost_pusd",	   "price_id",	    "prices_sha256", "service_tier",
+		"billing_mode",	   "response_id",   "request_id",    "attempt",
+		"operation_id",	   "trace_id",	    "session_id",    "key_fingerprint",
+		"workload",	   "tags",	    "gaps",	     "list_cost_pusd",
+		"billable",	   "billed_by"};
 	static const char *const wide_keys[] = {"tag_sources",	   "seq",
 						"revision",	   "host_role",
 						"unpriced_reason", "credential_kind"};

@@ -29,6 +29,7 @@ static inline void sample_call(struct call *c, uint32_t n)
 		.status = 200,
 		.outcome = OUTCOME_OK,
 		.basis = BASIS_REPORTED_USAGE,
+		.usage_missing = MISSING_INCOMPLETE,
 		.error_class = "none_really",
 		.usage = {.known = true,
 			  .mismatch = true,

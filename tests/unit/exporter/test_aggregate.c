@@ -146,6 +146,7 @@ static void test_labels_and_reasons(void **state)
 	aggregate_add(a, &call, NULL);
 	call.outcome = OUTCOME_ABORTED;
 	call.basis = BASIS_PARTIAL;
+	call.usage_missing = MISSING_CUT;
 	call.status = 0;
 	aggregate_add(a, &call, NULL);
 	aggregate_ignored(a, "openai", IGNORED_PATH_UNKNOWN);
@@ -158,9 +159,9 @@ static void test_labels_and_reasons(void **state)
 	has_line("tolltap_request_errors_total{reason=\"aborted\"} 1");
 	has_line("tolltap_unpriced_calls_total{reason=\"unknown_model\",provider=\"openai\","
 		 "namespace=\"ns\",pod=\"a\\\"b\\\\c\\nd\xef\xbf\xbd\",container=\"main\"} 1");
-	has_line("tolltap_usage_missing_total{basis=\"partial\",namespace=\"ns\","
+	has_line("tolltap_usage_missing_total{reason=\"cut\",namespace=\"ns\","
 		 "pod=\"a\\\"b\\\\c\\nd\xef\xbf\xbd\",container=\"main\"} 1");
-	has_line("tolltap_usage_missing_total{basis=\"partial\"} 0");
+	has_line("tolltap_usage_missing_total{reason=\"cut\"} 0");
 	has_line("tolltap_requests_total{provider=\"openai\",model=\"other\",operation=\"chat\","
 		 "status=\"none\",outcome=\"aborted\"} 1");
 	has_line("tolltap_requests_ignored_total{provider=\"openai\",reason=\"path_unknown\"} 1");

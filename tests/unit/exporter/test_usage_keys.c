@@ -613,6 +613,7 @@ static void downgrade(void)
 	text_puts(&sql,
 		  "DROP VIEW events;DROP TABLE usage_keys;"
 		  "ALTER TABLE calls DROP COLUMN usage_conflict;"
+		  "ALTER TABLE facets DROP COLUMN usage_missing;"
 		  "CREATE VIEW events AS SELECT c.seq,hex(c.event_id) AS event_id,c.revision");
 	for (enum schema_table t = SCHEMA_FACETS; t < SCHEMA_TABLES; t++)
 		schema_list_sql(&sql, t, t == SCHEMA_FACETS ? ",f." : ",c.", 2);
