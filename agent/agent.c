@@ -30,9 +30,12 @@
 /* To fork worker and courier again, as who they are, and to end them. */
 #define SUPERVISOR_CAPS (SANDBOX_CAP(CAP_SETUID) | SANDBOX_CAP(CAP_SETGID) | SANDBOX_CAP(CAP_KILL))
 
-#define READER_NICE	-10    /* ten times the share of a program that does nothing but compute */
-#define READER_SLICE_NS 100000 /* the least there is: woken, it does not wait for others' slices \
-				*/
+/*
+ * The ring's reader: ten times the share of a program that does nothing but compute, and the
+ * shortest time slice there is, so that when woken it does not wait for those of others.
+ */
+#define READER_NICE	(-10)
+#define READER_SLICE_NS 100000
 
 /* What all processes are forked with. */
 struct agent {
