@@ -54,6 +54,7 @@ check may libio-socket-ssl-perl file:/usr/share/perl5/IO/Socket/SSL.pm a client 
 check may php-cli cmd:php a client of the host tests
 check may php-curl file:/etc/php/8.2/mods-available/curl.ini a client of the host tests
 check may wget cmd:wget a client that cannot be read
+check may npm cmd:npm installs the SDKs that are metered
 arm64 must gcc-aarch64-linux-gnu cmd:aarch64-linux-gnu-gcc compiles for arm64
 kernels must qemu-system-x86 cmd:qemu-system-x86_64 runs other kernels
 kernels must busybox-static cmd:busybox their user land
