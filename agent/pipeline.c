@@ -12,6 +12,7 @@
 #include "agent/exchange/batch_dates.h"
 #include "agent/exchange/operation.h"
 #include "agent/held.h"
+#include "agent/legs.h"
 #include "agent/stream/conn.h"
 #include "bpf/events.h"
 
@@ -33,6 +34,7 @@ struct pipeline {
 	struct conn_table *conns;
 	struct courier_client *courier;
 	struct held_calls *held;
+	struct legs *legs;
 	uint64_t now_ns; /* of the last tick */
 	int64_t wall_minus_mono_ns;
 	char machine_id[64];
@@ -82,7 +84,8 @@ static bool complete(void *user, struct call *call)
 {
 	struct pipeline *p = user;
 
-	return attribution_name(p->attribution, call);
+	return attribution_name(p->attribution, &call->workload) &&
+	       (!call->is_on_behalf || attribution_name(p->attribution, &call->on_behalf_of));
 }
 
 static const struct held_ops held_ops = {.complete = complete, .release = deliver};
@@ -96,14 +99,23 @@ static void on_done(void *user, const struct conn_id *conn, uint64_t started_ns,
 	if (call->dated_us && call->dated_us < call->started_at_us)
 		call->started_at_us = call->dated_us;
 	attribution_fill(p->attribution, conn, call);
+	legs_done(p->legs, call, started_ns, started_ns + (uint64_t)call->duration_us * 1000);
+}
+
+/* Whose bill it is is settled. */
+static void on_settled(void *user, struct call *call, uint64_t ended_ns)
+{
+	struct pipeline *p = user;
+
 	price_call(p->catalog, call);
 	if (call->usage.mismatch)
 		counter_add(COUNTER_USAGE_MISMATCH, 1);
-	note_unknown_role(p, call);
+	if (!call->collapsed_by)
+		note_unknown_role(p, call);
 	if (complete(p, call))
 		deliver(p, call);
 	else
-		held_calls_add(p->held, call, started_ns + (uint64_t)call->duration_us * 1000);
+		held_calls_add(p->held, call, ended_ns);
 }
 
 static void on_ignored(void *user, const char *provider, enum ignored_reason reason)
@@ -113,9 +125,14 @@ static void on_ignored(void *user, const char *provider, enum ignored_reason rea
 	p->ops->ignored(p->user, provider, reason);
 }
 
-static void on_open(void *user, int change)
+static void on_open(void *user, const struct call *call, uint64_t started_ns, int change)
 {
 	struct pipeline *p = user;
+
+	if (call && change > 0)
+		legs_begin(p->legs, call, started_ns);
+	else if (call)
+		legs_drop(p->legs, call);
 
 	if (p->ops->open)
 		p->ops->open(p->user, change);
@@ -169,8 +186,9 @@ int pipeline_new(struct pipeline **out, const struct pipeline_opts *opts)
 	read_line("/proc/sys/kernel/random/boot_id", p->boot_id, sizeof(p->boot_id));
 	if (attribution_new(&p->attribution, opts->broker) < 0 ||
 	    (opts->courier && attribution_use_courier(p->attribution, opts->courier) < 0) ||
-	    held_calls_new(&p->held, &held_ops, p) < 0 || operation_table_new(&p->operations) < 0 ||
-	    batch_dates_new(&p->batch_dates) < 0 || conn_table_new(&p->conns, &p->env) < 0) {
+	    held_calls_new(&p->held, &held_ops, p) < 0 || legs_new(&p->legs, on_settled, p) < 0 ||
+	    operation_table_new(&p->operations) < 0 || batch_dates_new(&p->batch_dates) < 0 ||
+	    conn_table_new(&p->conns, &p->env) < 0) {
 		pipeline_free(p);
 		return -ENOMEM;
 	}
@@ -187,6 +205,7 @@ void pipeline_free(struct pipeline *p)
 	if (!p)
 		return;
 	conn_table_free(p->conns);
+	legs_free(p->legs);
 	held_calls_free(p->held);
 	operation_table_free(p->operations);
 	batch_dates_free(p->batch_dates);
@@ -258,6 +277,7 @@ void pipeline_tick(struct pipeline *p, uint64_t now_ns)
 	attribution_tick(p->attribution, now_ns);
 	if (p->courier)
 		courier_client_tick(p->courier, now_ns);
+	legs_tick(p->legs, now_ns);
 	held_calls_sweep(p->held, now_ns);
 }
 

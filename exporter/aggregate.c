@@ -210,7 +210,7 @@ static const char *error_reason(const struct call *call)
 
 static void add_cost(struct aggregate *a, const struct call *call, const char *model)
 {
-	struct series *cost = find(a, FAMILY_COST, &call->workload, "provider", call->provider,
+	struct series *cost = find(a, FAMILY_COST, call_payer(call), "provider", call->provider,
 				   "model", model, "basis", basis_names[call->basis], NULL);
 
 	if (call->cost.cost_pusd > 0)
@@ -253,7 +253,7 @@ static void add_unpriced(struct aggregate *a, const struct call *call)
 {
 	for (int i = UNPRICED_NOT + 1; i < UNPRICED_REASONS; i++) {
 		struct series *series =
-			find(a, FAMILY_UNPRICED, &call->workload, "reason",
+			find(a, FAMILY_UNPRICED, call_payer(call), "reason",
 			     unpriced_reason_names[i], "provider", call->provider, NULL);
 
 		if (call->basis == BASIS_UNPRICED && (int)call->cost.unpriced == i)
@@ -276,12 +276,14 @@ void aggregate_add(struct aggregate *a, const struct call *call, const char *mod
 {
 	const char *model = model_id ? model_id : "other";
 
+	if (call->collapsed_by) /* tolltap_gateway_legs_total counts it */
+		return;
 	pthread_mutex_lock(&a->lock);
 	add_cost(a, call, model);
 	add_tokens(a, call, model);
 	add_times(a, call, model);
 	add_unpriced(a, call);
-	add_missing(a, call, &call->workload);
+	add_missing(a, call, call_payer(call));
 	find(a, FAMILY_REQUESTS, NULL, "provider", call->provider, "model", model, "operation",
 	     call->operation, "status", status_class(call->status), "outcome",
 	     outcome_names[call->outcome], NULL)
@@ -422,6 +424,10 @@ static const char *counter_help(const char *family)
 						     "could still come."},
 		{"tolltap_ledger_rows_total", "Calls made durable in the ledger."},
 		{"tolltap_ledger_commits_total", "Groups committed to the ledger."},
+		{"tolltap_gateway_legs_total",
+		 "Calls to gateways whose bill is another row, by the sign that told."},
+		{"tolltap_gateway_legs_evicted_total",
+		 "Legs forgotten while their other leg could still come, by table."},
 		{"tolltap_container_lookups_total", "Names of containers asked for, by result."},
 		{"tolltap_container_waiting_calls",
 		 "Calls that wait for the name of their container."},

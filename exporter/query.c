@@ -189,6 +189,7 @@ struct sql {
 		const char *text;
 	} values[4 * (QUERY_KEYS_MAX + QUERY_WHERE_MAX)];
 	int count;
+	int64_t version; /* of the ledger's schema */
 };
 
 static void value_number(struct sql *sql, int64_t number)
@@ -205,7 +206,10 @@ static void value_text(struct sql *sql, const char *text)
 
 static void put_key(struct sql *sql, const struct query_key *key)
 {
-	text_puts(&sql->text, key->fact->sql);
+	const struct query_fact *fact = key->fact;
+	bool before = sql->version < QUERY_PAYER_SINCE && fact->sql_before;
+
+	text_puts(&sql->text, before ? fact->sql_before : fact->sql);
 	if (key->fact->place == FACT_TAG)
 		value_text(sql, key->tag);
 }
@@ -236,8 +240,9 @@ static int check_fact(struct query *q, const struct query_key *key)
 	if (key->fact->since <= q->version)
 		return 0;
 	snprintf(q->error, sizeof(q->error),
-		 "%s is from an older Tolltap, which knew no %s; start this version's agent once",
-		 q->path, key->fact->name);
+		 "this ledger is from an older Tolltap, which knew no %s; start this version's "
+		 "agent once",
+		 key->fact->name);
 	return -ENOTSUP;
 }
 
@@ -324,7 +329,7 @@ static void load_event(sqlite3_stmt *stmt, struct event *event)
 int query_events(struct query *q, const struct query_filter *filter, int64_t after_seq,
 		 int64_t limit, int (*each)(void *user, const struct event *event), void *user)
 {
-	struct sql sql = {.text = TEXT_INIT(SQL_MAX)};
+	struct sql sql = {.text = TEXT_INIT(SQL_MAX), .version = q->version};
 	sqlite3_stmt *stmt = NULL;
 	struct event event;
 	int r, rc = SQLITE_ROW;
@@ -356,7 +361,7 @@ int query_events(struct query *q, const struct query_filter *filter, int64_t aft
 
 int query_losses(struct query *q, int64_t since_us, int64_t until_us, struct query_losses *out)
 {
-	struct sql sql = {.text = TEXT_INIT(SQL_MAX)};
+	struct sql sql = {.text = TEXT_INIT(SQL_MAX), .version = q->version};
 	struct query_losses found = {0};
 	sqlite3_stmt *stmt = NULL;
 	const char *reason;
@@ -501,7 +506,8 @@ static void put_spend(struct sql *sql, const struct query_filter *filter,
 		put_rollup_between(sql, filter->since_us, filter_until(filter));
 		text_puts(&sql->text, ") s");
 	}
-	text_puts(&sql->text, " JOIN facets f ON f.id=s.facet WHERE 1");
+	text_puts(&sql->text, " JOIN facets f ON f.id=s.facet WHERE ");
+	text_puts(&sql->text, sql->version < QUERY_PAYER_SINCE ? "1" : "f.collapsed_by IS NULL");
 	put_where(sql, filter);
 	text_puts(&sql->text, " GROUP BY f.basis,f.billing_mode");
 	for (size_t i = 0; i < key_count; i++)
@@ -673,7 +679,7 @@ static int mark_losses(struct query *q, const struct query_filter *filter,
 int query_spend(struct query *q, const struct query_filter *filter, const struct query_key *keys,
 		size_t key_count, struct spend **rows, size_t *row_count)
 {
-	struct sql sql = {.text = TEXT_INIT(SQL_MAX)};
+	struct sql sql = {.text = TEXT_INIT(SQL_MAX), .version = q->version};
 	struct spend_rows found = {0};
 	sqlite3_stmt *stmt = NULL;
 	struct spend part;

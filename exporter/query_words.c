@@ -9,47 +9,58 @@
 
 /* ---- facts ------------------------------------------------------------------------------- */
 
+/* Of the workload whose spend it is: that on whose behalf a gateway made the call. */
+#define PAYER(name, column)                                                                      \
+	{                                                                                        \
+		name,                                                                            \
+			"CASE WHEN f.on_behalf_of THEN f.on_behalf_of_" column " ELSE f." column \
+			" END",                                                                  \
+			FACT_FACET, 0, "f." column                                               \
+	}
+
 static const struct query_fact facts[] = {
-	{"provider", "f.provider", FACT_FACET, 0},
-	{"model", "f.model", FACT_FACET, 0},
-	{"model_requested", "f.model_requested", FACT_FACET, 0},
-	{"host", "f.host", FACT_FACET, 0},
-	{"operation", "f.operation", FACT_FACET, 0},
-	{"api", "f.api", FACT_FACET, 0},
-	{"status", "f.status", FACT_FACET, 0},
-	{"outcome", "f.outcome", FACT_FACET, 0},
-	{"basis", "f.basis", FACT_FACET, 0},
-	{"usage_missing", "f.usage_missing", FACT_FACET, 3},
-	{"error_class", "f.error_class", FACT_FACET, 0},
-	{"service_tier", "f.service_tier", FACT_FACET, 0},
-	{"billing_mode", "f.billing_mode", FACT_FACET, 0},
-	{"billed_by", "f.billed_by", FACT_FACET, 0},
-	{"price_id", "f.price_id", FACT_FACET, 0},
-	{"key_fingerprint", "f.key_fingerprint", FACT_FACET, 0},
-	{"uid", "f.uid", FACT_FACET, 0},
-	{"user", "f.user_name", FACT_FACET, 0},
-	{"comm", "f.comm", FACT_FACET, 0},
-	{"exe", "f.exe", FACT_FACET, 0},
-	{"cgroup", "f.cgroup", FACT_FACET, 0},
-	{"unit", "f.unit", FACT_FACET, 0},
-	{"namespace", "f.namespace", FACT_FACET, 0},
-	{"pod", "f.pod", FACT_FACET, 0},
-	{"container", "f.container", FACT_FACET, 0},
-	{"container_id", "f.container_id", FACT_FACET, 0},
-	{"node", "f.node", FACT_FACET, 0},
-	{"day", "strftime('%Y-%m-%d',s.hour*3600,'unixepoch')", FACT_HOUR, 0},
-	{"hour", "strftime('%Y-%m-%dT%H:00:00Z',s.hour*3600,'unixepoch')", FACT_HOUR, 0},
-	{"pid", "c.pid", FACT_CALL, 0},
-	{"session_id", "c.session_id", FACT_CALL, 0},
-	{"trace_id", "c.trace_id", FACT_CALL, 0},
-	{"operation_id", "c.operation_id", FACT_CALL, 0},
-	{"response_id", "c.response_id", FACT_CALL, 0},
-	{"request_id", "c.request_id", FACT_CALL, 0},
+	{"provider", "f.provider", FACT_FACET, 0, NULL},
+	{"model", "f.model", FACT_FACET, 0, NULL},
+	{"model_requested", "f.model_requested", FACT_FACET, 0, NULL},
+	{"host", "f.host", FACT_FACET, 0, NULL},
+	{"operation", "f.operation", FACT_FACET, 0, NULL},
+	{"api", "f.api", FACT_FACET, 0, NULL},
+	{"status", "f.status", FACT_FACET, 0, NULL},
+	{"outcome", "f.outcome", FACT_FACET, 0, NULL},
+	{"basis", "f.basis", FACT_FACET, 0, NULL},
+	{"usage_missing", "f.usage_missing", FACT_FACET, 3, NULL},
+	{"error_class", "f.error_class", FACT_FACET, 0, NULL},
+	{"service_tier", "f.service_tier", FACT_FACET, 0, NULL},
+	{"billing_mode", "f.billing_mode", FACT_FACET, 0, NULL},
+	{"billed_by", "f.billed_by", FACT_FACET, 0, NULL},
+	{"collapsed_by", "f.collapsed_by", FACT_FACET, 3, NULL},
+	{"price_id", "f.price_id", FACT_FACET, 0, NULL},
+	{"key_fingerprint", "f.key_fingerprint", FACT_FACET, 0, NULL},
+	PAYER("uid", "uid"),
+	PAYER("user", "user_name"),
+	PAYER("comm", "comm"),
+	PAYER("exe", "exe"),
+	PAYER("cgroup", "cgroup"),
+	PAYER("unit", "unit"),
+	PAYER("namespace", "namespace"),
+	PAYER("pod", "pod"),
+	PAYER("container", "container"),
+	PAYER("container_id", "container_id"),
+	PAYER("node", "node"),
+	{"day", "strftime('%Y-%m-%d',s.hour*3600,'unixepoch')", FACT_HOUR, 0, NULL},
+	{"hour", "strftime('%Y-%m-%dT%H:00:00Z',s.hour*3600,'unixepoch')", FACT_HOUR, 0, NULL},
+	{"pid", "CASE WHEN f.on_behalf_of THEN c.on_behalf_of_pid ELSE c.pid END", FACT_CALL, 0,
+	 "c.pid"},
+	{"session_id", "c.session_id", FACT_CALL, 0, NULL},
+	{"trace_id", "c.trace_id", FACT_CALL, 0, NULL},
+	{"operation_id", "c.operation_id", FACT_CALL, 0, NULL},
+	{"response_id", "c.response_id", FACT_CALL, 0, NULL},
+	{"request_id", "c.request_id", FACT_CALL, 0, NULL},
 };
 
 static const struct query_fact tag_fact = {
 	"tag", "(SELECT json_extract(value,'$[0]') FROM json_each(c.tags) WHERE key=?)", FACT_TAG,
-	0};
+	0, NULL};
 
 bool query_key_parse(struct slice name, struct query_key *out)
 {

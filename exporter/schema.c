@@ -15,7 +15,7 @@ enum column_type {
 	COL_BOOL,  /* bool */
 	COL_ENUM,  /* enum stored by its name; "" is NULL */
 	COL_TOKEN, /* int64_t of usage.tokens: all NULL when usage is not known */
-	COL_UID,   /* workload.uid: NULL unless uid_known */
+	COL_UID,   /* uid of a struct workload: NULL unless uid_known */
 	COL_RAW,   /* usage.raw_json: an object of numbers, else NULL */
 	COL_TAGS,  /* {"key":["value","source"]} */
 };
@@ -81,7 +81,7 @@ static const struct schema_column facet_columns[] = {
 	TEXT("prices_sha256", cost.prices_sha256),
 	TEXT("key_fingerprint", key_fingerprint),
 	TEXT("credential_kind", credential_kind),
-	NUMBER("uid", COL_UID, workload.uid, NULL_NEVER),
+	NUMBER("uid", COL_UID, workload, NULL_NEVER),
 	TEXT("user_name", workload.user),
 	TEXT("comm", workload.comm),
 	TEXT("exe", workload.exe),
@@ -94,6 +94,19 @@ static const struct schema_column facet_columns[] = {
 	TEXT("node", workload.node),
 	/* As ALTER TABLE does it, what came later stands behind. */
 	NAMED("usage_missing", usage_missing, usage_missing_names, USAGE_MISSING_REASONS),
+	NAMED("collapsed_by", collapsed_by, collapse_names, COLLAPSES),
+	NUMBER("on_behalf_of", COL_BOOL, is_on_behalf, NULL_ZERO),
+	NUMBER("on_behalf_of_uid", COL_UID, on_behalf_of, NULL_NEVER),
+	TEXT("on_behalf_of_user_name", on_behalf_of.user),
+	TEXT("on_behalf_of_comm", on_behalf_of.comm),
+	TEXT("on_behalf_of_exe", on_behalf_of.exe),
+	TEXT("on_behalf_of_cgroup", on_behalf_of.cgroup),
+	TEXT("on_behalf_of_container_id", on_behalf_of.container_id),
+	TEXT("on_behalf_of_unit", on_behalf_of.unit),
+	TEXT("on_behalf_of_namespace", on_behalf_of.namespace_),
+	TEXT("on_behalf_of_pod", on_behalf_of.pod),
+	TEXT("on_behalf_of_container", on_behalf_of.container),
+	TEXT("on_behalf_of_node", on_behalf_of.node),
 };
 
 static const struct schema_column call_columns[] = {
@@ -135,17 +148,24 @@ static const struct schema_column call_columns[] = {
 	{"usage_raw", COL_RAW, NULL_NEVER, AT(usage.raw_json), SIZE(usage.raw_json), NULL},
 	{"tags", COL_TAGS, NULL_NEVER, AT(tags), 0, NULL},
 	{"usage_conflict", COL_BOOL, NULL_ZERO, AT(usage_conflict), 0, NULL},
+	NUMBER("on_behalf_of_pid", COL_U32, on_behalf_of.pid, NULL_ZERO),
 };
 
+/* Columns whose names begin so, and the version that brought them. */
 static const struct {
-	const char *column;
-	int64_t since; /* the version that brought it */
-} later_columns[] = {{"usage_conflict", 3}, {"usage_missing", 3}};
+	const char *start;
+	int64_t since;
+} later_columns[] = {
+	{"usage_conflict", 3},
+	{"usage_missing", 3},
+	{"collapsed_by", 3},
+	{"on_behalf_of", 3},
+};
 
 static int64_t column_since(const struct schema_column *c)
 {
 	for (size_t i = 0; i < ARRAY_LEN(later_columns); i++) {
-		if (strcmp(c->name, later_columns[i].column) == 0)
+		if (slice_starts(slice_of(c->name), slice_of(later_columns[i].start)))
 			return later_columns[i].since;
 	}
 	return 0;
@@ -438,6 +458,7 @@ static void pack_column(struct text *out, const struct schema_column *c, const s
 {
 	const char *at = (const char *)call + c->offset;
 	struct slice text = {at, c->size};
+	const struct workload *w;
 	uint32_t value;
 
 	switch (c->type) {
@@ -463,8 +484,8 @@ static void pack_column(struct text *out, const struct schema_column *c, const s
 		return call->usage.known ? pack_int(out, *(const int64_t *)at, c->null)
 					 : pack_null(out);
 	case COL_UID:
-		return call->workload.uid_known ? pack_int(out, call->workload.uid, c->null)
-						: pack_null(out);
+		w = (const struct workload *)at;
+		return w->uid_known ? pack_int(out, w->uid, c->null) : pack_null(out);
 	case COL_TAGS:
 		return pack_tags(out, &call->tags);
 	}
@@ -571,6 +592,7 @@ static void load_column(const struct schema_column *c, struct cell cell, struct 
 {
 	char *at = (char *)call + c->offset;
 	int64_t value = cell.null ? null_value(c) : cell.value;
+	struct workload *w;
 
 	switch (c->type) {
 	case COL_TEXT:
@@ -597,8 +619,9 @@ static void load_column(const struct schema_column *c, struct cell cell, struct 
 		call->usage.known = !cell.null;
 		break;
 	case COL_UID:
-		call->workload.uid = (uint32_t)value;
-		call->workload.uid_known = !cell.null;
+		w = (struct workload *)at;
+		w->uid = (uint32_t)value;
+		w->uid_known = !cell.null;
 		break;
 	case COL_TAGS:
 		load_tags(cell.text, &call->tags);

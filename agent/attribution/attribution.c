@@ -412,9 +412,8 @@ void attribution_fill(struct attribution *a, const struct conn_id *conn, struct 
 	}
 }
 
-bool attribution_name(const struct attribution *a, struct call *call)
+bool attribution_name(const struct attribution *a, struct workload *w)
 {
-	struct workload *w = &call->workload;
 	bool awaited;
 
 	if (!a->names || w->container_id[0] == '\0')

@@ -48,8 +48,8 @@ void attribution_tick(struct attribution *a, uint64_t now_ns);
 
 /* Fills call->workload and merges the environment's tags. The container's name may come later. */
 void attribution_fill(struct attribution *a, const struct conn_id *conn, struct call *call);
-/* Fills in the name of the call's container. False: it is not known yet, the answer is awaited. */
-bool attribution_name(const struct attribution *a, struct call *call);
+/* Fills in the name of the container. False: it is not known yet, the answer is awaited. */
+bool attribution_name(const struct attribution *a, struct workload *w);
 /* The container engine's socket that the courier may not open, or "". */
 const char *attribution_forbidden_socket(const struct attribution *a);
 

@@ -59,6 +59,11 @@
 	X(USAGE_KEYS_EVICTED, "tolltap_usage_keys_evicted_total", "")                             \
 	X(BATCH_DATES_EVICTED, "tolltap_batch_dates_evicted_total", "")                           \
 	X(OPERATIONS_EVICTED, "tolltap_operations_evicted_total", "")                             \
+	X(LEGS_BY_ID, "tolltap_gateway_legs_total", "by=\"response_id\"")                         \
+	X(LEGS_BY_BODY, "tolltap_gateway_legs_total", "by=\"request_body\"")                      \
+	X(LEGS_EVICTED_OPEN, "tolltap_gateway_legs_evicted_total", "table=\"open\"")              \
+	X(LEGS_EVICTED_HELD, "tolltap_gateway_legs_evicted_total", "table=\"held\"")              \
+	X(LEGS_EVICTED_BILLED, "tolltap_gateway_legs_evicted_total", "table=\"billed\"")          \
 	X(CONTAINER_FOUND, "tolltap_container_lookups_total", "result=\"found\"")                 \
 	X(CONTAINER_UNKNOWN, "tolltap_container_lookups_total", "result=\"unknown\"")             \
 	X(CONTAINER_FORBIDDEN, "tolltap_container_lookups_total", "result=\"forbidden\"")         \

@@ -185,20 +185,28 @@ static void emit_output(struct output *o, const struct event *e, size_t arg)
 		output_null(o);
 }
 
-static void emit_pid(struct output *o, const struct event *e, size_t arg)
+static const struct workload *workload_at(const struct event *e, size_t offset)
 {
-	(void)arg;
-	if (e->call.workload.pid)
-		output_int(o, e->call.workload.pid);
+	return (const struct workload *)((const char *)&e->call + offset);
+}
+
+/* Of the workload there. */
+static void emit_pid(struct output *o, const struct event *e, size_t offset)
+{
+	const struct workload *w = workload_at(e, offset);
+
+	if (w->pid)
+		output_int(o, w->pid);
 	else
 		output_null(o);
 }
 
-static void emit_uid(struct output *o, const struct event *e, size_t arg)
+static void emit_uid(struct output *o, const struct event *e, size_t offset)
 {
-	(void)arg;
-	if (e->call.workload.uid_known)
-		output_int(o, e->call.workload.uid);
+	const struct workload *w = workload_at(e, offset);
+
+	if (w->uid_known)
+		output_int(o, w->uid);
 	else
 		output_null(o);
 }
@@ -281,12 +289,11 @@ static void emit_usage_raw(struct output *o, const struct event *e, size_t arg)
 		output_null(o);
 }
 
-static void emit_workload(struct output *o, const struct event *e, size_t arg)
+static void emit_workload(struct output *o, const struct event *e, size_t offset)
 {
-	const struct workload *w = &e->call.workload;
+	const struct workload *w = workload_at(e, offset);
 	struct text json = object_begin();
 
-	(void)arg;
 	put_count_member(&json, "pid", w->pid);
 	if (w->uid_known) {
 		put_member(&json, "uid");
@@ -303,6 +310,21 @@ static void emit_workload(struct output *o, const struct event *e, size_t arg)
 	put_text_member(&json, "container", w->container);
 	put_text_member(&json, "node", w->node);
 	emit_object(o, &json);
+}
+
+static void emit_on_behalf_of(struct output *o, const struct event *e, size_t arg)
+{
+	(void)arg;
+	if (e->call.is_on_behalf)
+		emit_workload(o, e, offsetof(struct call, on_behalf_of));
+	else
+		output_null(o);
+}
+
+static void emit_collapsed(struct output *o, const struct event *e, size_t arg)
+{
+	(void)arg;
+	output_text(o, collapse_names[e->call.collapsed_by]);
 }
 
 /* {"key":"value"}, or with sources {"key":"source"}. */
@@ -340,7 +362,7 @@ static const struct event_column columns[] = {
 	{"started_at", ALL, L, emit_started_at, 0},
 	{"duration_ms", ALL, R, emit_ms, AT(duration_us)},
 	{"time_to_first_token_ms", J | C, R, emit_ms, AT(time_to_first_token_us)},
-	{"pid", T, R, emit_pid, 0},
+	{"pid", T, R, emit_pid, AT(workload)},
 	TEXT("comm", T, workload.comm),
 	TEXT("provider", ALL, provider),
 	TEXT("host", J | C, host),
@@ -381,6 +403,7 @@ static const struct event_column columns[] = {
 	{"provider_cost_pusd", J | C | WIDE, R, emit_pusd, AT(usage.provider_cost_pusd)},
 	{"billable", J | C, L, emit_bool, AT(billable)},
 	TEXT("billed_by", J | C, billed_by),
+	{"collapsed_by", J | C, L, emit_collapsed, 0},
 	{"unpriced_reason", ALL | WIDE, L, emit_unpriced, 0},
 	TEXT("price_id", J | C, cost.price_id),
 	TEXT("prices_sha256", J | C, cost.prices_sha256),
@@ -399,9 +422,10 @@ static const struct event_column columns[] = {
 	TEXT("session_id", J | C, session_id),
 	TEXT("key_fingerprint", J | C, key_fingerprint),
 	TEXT("credential_kind", J | C | WIDE, credential_kind),
-	{"workload", J, L, emit_workload, 0},
-	{"pid", C, R, emit_pid, 0},
-	{"uid", C, R, emit_uid, 0},
+	{"workload", J, L, emit_workload, AT(workload)},
+	{"on_behalf_of", J, L, emit_on_behalf_of, 0},
+	{"pid", C, R, emit_pid, AT(workload)},
+	{"uid", C, R, emit_uid, AT(workload)},
 	TEXT("user", C, workload.user),
 	TEXT("user", T | WIDE, workload.user),
 	TEXT("comm", C, workload.comm),
@@ -414,6 +438,18 @@ static const struct event_column columns[] = {
 	TEXT("pod", C, workload.pod),
 	TEXT("container", C, workload.container),
 	TEXT("node", C, workload.node),
+	{"on_behalf_of_pid", C, R, emit_pid, AT(on_behalf_of)},
+	{"on_behalf_of_uid", C, R, emit_uid, AT(on_behalf_of)},
+	TEXT("on_behalf_of_user", C, on_behalf_of.user),
+	TEXT("on_behalf_of_comm", C, on_behalf_of.comm),
+	TEXT("on_behalf_of_exe", C, on_behalf_of.exe),
+	TEXT("on_behalf_of_cgroup", C, on_behalf_of.cgroup),
+	TEXT("on_behalf_of_container_id", C, on_behalf_of.container_id),
+	TEXT("on_behalf_of_unit", C, on_behalf_of.unit),
+	TEXT("on_behalf_of_namespace", C, on_behalf_of.namespace_),
+	TEXT("on_behalf_of_pod", C, on_behalf_of.pod),
+	TEXT("on_behalf_of_container", C, on_behalf_of.container),
+	TEXT("on_behalf_of_node", C, on_behalf_of.node),
 	{"tags", J | C, L, emit_tags, false},
 	{"tags", T | WIDE, L, emit_tags, false},
 	{"tag_sources", J | C | WIDE, L, emit_tags, true},

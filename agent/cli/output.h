@@ -13,7 +13,7 @@
 
 #include <stdio.h>
 
-#define OUTPUT_COLUMNS_MAX 96
+#define OUTPUT_COLUMNS_MAX 128
 #define OUTPUT_CELL_MAX	   (128u << 10) /* bytes of one cell */
 #define OUTPUT_TABLE_ROWS  500
 

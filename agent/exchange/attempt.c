@@ -23,13 +23,16 @@ void attempt_hash_begin(struct exchange *x, const struct http_head *head)
 	hmac_sha256_update(&w->hash, sizeof(process), (const uint8_t *)process);
 	hash_text(&w->hash, slice_of(w->call.host));
 	hash_text(&w->hash, head->target);
+	hmac_sha256_digest(&w->hash, sizeof(w->request_key.bytes), w->request_key.bytes);
 	w->hash_state = HASH_GROWS;
 }
 
 void attempt_hash_body(struct work *w, struct slice bytes)
 {
-	if (w->hash_state == HASH_GROWS)
-		hmac_sha256_update(&w->hash, bytes.len, (const uint8_t *)bytes.ptr);
+	if (w->hash_state != HASH_GROWS)
+		return;
+	w->has_body |= bytes.len != 0;
+	hmac_sha256_update(&w->hash, bytes.len, (const uint8_t *)bytes.ptr);
 }
 
 static void set_operation(struct call *c, const struct operation_attempt *attempt)
@@ -54,6 +57,20 @@ void attempt_identify(struct exchange *x)
 	attempt_alone(c, c->attempt - 1);
 }
 
+/* The body's hash, and the request's, which is that of its head and of its body's. */
+static void set_body(struct work *w)
+{
+	struct operation_key *key = &w->request_key;
+	uint8_t body[sizeof(key->bytes)];
+
+	hmac_sha256_digest(&w->hash, sizeof(body), body); /* and begins anew under its key */
+	memcpy(w->call.body, body, sizeof(w->call.body));
+	w->call.body_known = w->has_body;
+	hmac_sha256_update(&w->hash, sizeof(key->bytes), key->bytes);
+	hmac_sha256_update(&w->hash, sizeof(body), body);
+	hmac_sha256_digest(&w->hash, sizeof(key->bytes), key->bytes);
+}
+
 void attempt_begin(struct exchange *x)
 {
 	struct work *w = x->work;
@@ -61,7 +78,7 @@ void attempt_begin(struct exchange *x)
 
 	if (w->hash_state != HASH_GROWS)
 		return;
-	hmac_sha256_digest(&w->hash, sizeof(w->request_key.bytes), w->request_key.bytes);
+	set_body(w);
 	w->hash_state = HASH_WHOLE;
 	operation_begin(x->env->operations, &w->request_key, w->call.event_id, w->call.attempt - 1,
 			x->entry_ns, &attempt);

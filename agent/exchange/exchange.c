@@ -23,8 +23,11 @@ const char *const ignored_reason_names[IGNORED_REASONS] = {
 
 void exchange_count_open(const struct exchange *x, int change)
 {
+	const struct work *w = x->work;
+
 	if (x->env->ops->open)
-		x->env->ops->open(x->env->user, change);
+		x->env->ops->open(x->env->user, w->dialect->session ? NULL : &w->call, x->entry_ns,
+				  change);
 }
 
 void exchange_judge(struct exchange *x, enum judgement judgement)
@@ -73,9 +76,9 @@ static int begin_work(struct exchange *x, const struct exchange_start *start,
 	if (err)
 		counter_add(COUNTER_DECODE_CODING, 1);
 	x->work = w;
-	exchange_count_open(x, 1);
 	attempt_identify(x);
 	attempt_hash_begin(x, head);
+	exchange_count_open(x, 1);
 	return 0;
 }
 

@@ -41,8 +41,11 @@ struct exchange_ops {
 	void (*done)(void *user, const struct conn_id *conn, uint64_t started_ns,
 		     struct call *call);
 	void (*ignored)(void *user, const char *provider, enum ignored_reason reason);
-	/* A row may come (+1), or none will any more (-1); done ends one by itself. Optional. */
-	void (*open)(void *user, int change);
+	/*
+	 * A row may come (+1), or none will any more (-1); done ends one by itself. Optional. call:
+	 * what its request's head says, with its event id; NULL: one of a session.
+	 */
+	void (*open)(void *user, const struct call *call, uint64_t started_ns, int change);
 	/* Asked for candidates only, at most once per exchange, when the answer's shape is known.
 	 */
 	void (*judged)(void *user, const struct conn_id *conn, enum judgement judgement,

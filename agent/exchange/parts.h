@@ -35,9 +35,10 @@ struct work {
 	size_t start_len;
 	struct request_body *request;
 	struct request_units units;
+	bool has_body; /* the request */
 	enum { HASH_NONE, HASH_GROWS, HASH_WHOLE } hash_state;
-	struct hmac_sha256_ctx hash;	  /* HASH_GROWS: of the request so far */
-	struct operation_key request_key; /* HASH_WHOLE: the request's */
+	struct hmac_sha256_ctx hash;	  /* HASH_GROWS: of the request's body so far */
+	struct operation_key request_key; /* of its head; HASH_WHOLE: of the request */
 	struct decode *decode;
 	struct meter *meter;
 	struct guess *guess; /* NULL unless the request's path was not seen */
@@ -90,8 +91,8 @@ bool route_asks_websocket(const struct http_head *head);
 
 /* The call's event id, and an operation of its own until more is known. */
 void attempt_identify(struct exchange *x);
-/* The hash by which a retry is known begins with the head and goes on with each piece of the body.
- */
+/* The hashes by which a retry and a gateway's other leg are known: of the head, and of the body as
+ * it comes. */
 void attempt_hash_begin(struct exchange *x, const struct http_head *head);
 void attempt_hash_body(struct work *w, struct slice bytes);
 /* The request was sent whole: now it can be told from others. */

@@ -71,6 +71,12 @@ const char *const usage_missing_names[USAGE_MISSING_REASONS] = {
 	[MISSING_INCOMPLETE] = "incomplete",
 };
 
+const char *const collapse_names[COLLAPSES] = {
+	[COLLAPSED_NOT] = "",
+	[COLLAPSED_RESPONSE_ID] = "response_id",
+	[COLLAPSED_REQUEST_BODY] = "request_body",
+};
+
 const char *const host_role_names[HOST_ROLES] = {
 	[ROLE_UNKNOWN] = "unknown",
 	[ROLE_DIRECT] = "direct",

@@ -101,6 +101,10 @@ extern const char *const outcome_names[OUTCOMES]; /* "ok", "error", "aborted", "
 extern const char *const billing_mode_names[BILLING_MODES]; /* "metered", "subscription" */
 extern const char *const unpriced_reason_names[UNPRICED_REASONS];
 
+/* By which sign another row is the bill of this call (agent/legs.h), strongest first. */
+enum collapse { COLLAPSED_NOT, COLLAPSED_RESPONSE_ID, COLLAPSED_REQUEST_BODY, COLLAPSES };
+extern const char *const collapse_names[COLLAPSES]; /* "", "response_id", "request_body" */
+
 /* Where the host of a call stands to the provider whose dialect it speaks. */
 enum host_role {
 	ROLE_UNKNOWN, /* known by shape only: metered, unpriced */
@@ -237,6 +241,9 @@ struct call {
 	enum billing_mode billing_mode;
 	bool billable; /* false: someone else pays (collapsed gateway leg, free path) */
 	char billed_by[CALL_NAME_MAX]; /* who bills; the provider unless collapsed */
+	enum collapse collapsed_by;    /* with billable false: this leg is in no sum */
+	bool body_known;	       /* of the request, which was sent whole; not recorded */
+	uint8_t body[16];	       /* a hash of it under the install's key */
 
 	char response_id[CALL_NAME_MAX];
 	char request_id[CALL_NAME_MAX];
@@ -249,11 +256,19 @@ struct call {
 	char credential_kind[16]; /* api_key, oauth, azure_key, ... */
 
 	struct workload workload;
+	bool is_on_behalf;	      /* the workload is a gateway's */
+	struct workload on_behalf_of; /* whose call it passed on */
 	struct tags tags;
 	int gaps; /* gaps in either direction of this call */
 
 	struct cost cost;
 };
+
+/* Whose spend the call is. */
+static inline const struct workload *call_payer(const struct call *call)
+{
+	return call->is_on_behalf ? &call->on_behalf_of : &call->workload;
+}
 
 /* A hash of what the usage counts; equal usage has an equal one. */
 void usage_digest(const struct usage *usage, uint8_t digest[16]);

@@ -45,10 +45,12 @@ static void on_ignored(void *user, const char *provider, enum ignored_reason rea
 	must_hold(provider && reason == IGNORED_SESSION_EMPTY);
 }
 
-static void on_open(void *user, int change)
+static void on_open(void *user, const struct call *call, uint64_t started_ns, int change)
 {
 	struct rows *r = user;
 
+	(void)call;
+	(void)started_ns;
 	r->open += change;
 	must_hold(r->open >= 0);
 }

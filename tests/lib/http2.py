@@ -24,8 +24,8 @@ class PlainHandler(Handler):
         http.server.BaseHTTPRequestHandler.setup(self)
 
 
-class Http2Provider(Provider):
-    """As Provider. Between its front and its books is plain HTTP, which nobody meters."""
+class PlainProvider(Provider):
+    """As Provider, without TLS."""
 
     def __init__(self, names=()):
         super().__init__(names=names)
@@ -33,6 +33,10 @@ class Http2Provider(Provider):
 
     def get_request(self):
         return self.socket.accept()
+
+
+class Http2Provider(PlainProvider):
+    """Between its front and its books is plain HTTP, which nobody meters."""
 
     def __enter__(self):
         super().__enter__()

@@ -90,10 +90,12 @@ static void on_judged(void *user, const struct conn_id *conn, enum judgement jud
 	seen->judgement = judgement;
 }
 
-static void on_open(void *user, int change)
+static void on_open(void *user, const struct call *call, uint64_t started_ns, int change)
 {
 	struct outcome_seen *seen = user;
 
+	(void)call;
+	(void)started_ns;
 	seen->open += change;
 }
 

@@ -53,7 +53,7 @@ static const char known_line[] =
 	"search\":2},\"cost_usd\":\"0."
 	"0005125\",\"cost_pusd\":512500000,"
 	"\"list_cost_usd\":\"0.0005125\",\"list_cost_pusd\":512500000,\"billable\":true,"
-	"\"billed_by\":\"openai\",\"price_id\":\"openai/gpt-4o@2024-08-06\","
+	"\"billed_by\":\"openai\",\"collapsed_by\":null,\"price_id\":\"openai/gpt-4o@2024-08-06\","
 	"\"prices_sha256\":\"ab\",\"service_tier\":\"default\",\"billing_mode\":\"metered\","
 	"\"batch\":true,"
 	"\"response_id\":\"chatcmpl-1\",\"request_id\":\"req_1\",\"attempt\":1,"
@@ -62,7 +62,8 @@ static const char known_line[] =
 	"\"uid\":1000,\"user\":\"alice\",\"comm\":\"python3\",\"exe\":\"/usr/bin/python3.11\","
 	"\"cgroup\":\"/system.slice/app.service\",\"container_id\":\"c0ffee\","
 	"\"unit\":\"app.service\",\"namespace\":\"ns\",\"pod\":\"pod-1\",\"container\":\"main\","
-	"\"node\":\"node-1\"},\"tags\":{\"team\":\"pay\\\"ments\",\"feature\":\"search\"},"
+	"\"node\":\"node-1\"},\"on_behalf_of\":null,\"tags\":{\"team\":\"pay\\\"ments\","
+	"\"feature\":\"search\"},"
 	"\"gaps\":1}\n";
 
 /* Nothing known: every key is there, null; the objects that hold facts are empty. */
@@ -75,10 +76,12 @@ static const char unknown_line[] =
 	"\"usage_conflict\":false,\"usage_missing\":null,\"tool_units\":{},\"cost_usd\":null,"
 	"\"cost_pusd\":null,\"list_"
 	"cost_usd\":null,"
-	"\"list_cost_pusd\":null,\"billable\":false,\"billed_by\":null,\"price_id\":null,"
+	"\"list_cost_pusd\":null,\"billable\":false,\"billed_by\":null,\"collapsed_by\":null,"
+	"\"price_id\":null,"
 	"\"prices_sha256\":null,\"service_tier\":null,\"billing_mode\":\"metered\",\"batch\":false,"
 	"\"response_id\":null,\"request_id\":null,\"attempt\":0,\"operation_id\":null,"
-	"\"trace_id\":null,\"session_id\":null,\"key_fingerprint\":null,\"workload\":{},"
+	"\"trace_id\":null,\"session_id\":null,\"key_fingerprint\":null,\"workload\":{},\"on_"
+	"behalf_of\":null,"
 	"\"tags\":{},\"gaps\":0}\n";
 
 static void test_json_line(void **state)
@@ -110,7 +113,7 @@ static void test_contract_keys(void **state)
 		"billing_mode",	   "response_id",   "request_id",    "attempt",
 		"operation_id",	   "trace_id",	    "session_id",    "key_fingerprint",
 		"workload",	   "tags",	    "gaps",	     "list_cost_pusd",
-		"billable",	   "billed_by"};
+		"billable",	   "billed_by",	    "collapsed_by",  "on_behalf_of"};
 	static const char *const wide_keys[] = {"tag_sources",	   "seq",
 						"revision",	   "host_role",
 						"unpriced_reason", "credential_kind"};

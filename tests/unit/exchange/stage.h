@@ -56,9 +56,11 @@ static inline void on_judged(void *user, const struct conn_id *conn, enum judgem
 	seen.judgement = judgement;
 }
 
-static inline void on_open(void *user, int change)
+static inline void on_open(void *user, const struct call *call, uint64_t started_ns, int change)
 {
 	(void)user;
+	assert_int_equal(started_ns, SEC);
+	assert_true(!call || call->provider[0]);
 	seen.open += change;
 }
 

@@ -47,8 +47,10 @@ static void on_ignored(void *user, const char *provider, enum ignored_reason rea
 	seen.reason = reason;
 }
 
-static void on_open(void *user, int change)
+static void on_open(void *user, const struct call *call, uint64_t started_ns, int change)
 {
+	(void)call;
+	(void)started_ns;
 	(void)user;
 	seen.open += change;
 	assert_true(seen.open >= 0);

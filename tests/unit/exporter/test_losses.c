@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a crash loses is counted, and sums over its time are lower bounds. */
-#include "ledger_dir.h"
+#include "older.h"
 
 #include <fcntl.h>
 #include <sys/wait.h>
@@ -393,21 +393,9 @@ static void test_replaced_ledger_is_said(void **state)
 /* A ledger of the version before the table is brought up to date, and read as it is until then. */
 static void test_older_version(void **state)
 {
-	char path[128];
-	sqlite3 *db;
-
 	(void)state;
 	record(1, 2);
-	snprintf(path, sizeof(path), "%s/" LEDGER_FILE, dir);
-	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-	assert_int_equal(
-		sqlite3_exec(db,
-			     "DROP TABLE losses;DROP TABLE usage_keys;DROP VIEW events;ALTER TABLE "
-			     "calls DROP COLUMN "
-			     "usage_conflict;CREATE VIEW events AS SELECT 1;PRAGMA user_version=1",
-			     0, 0, 0),
-		SQLITE_OK);
-	sqlite3_close(db);
+	downgrade(1);
 	assert_int_equal(losses_between(0, 0).occasions, 0);
 	record(3, 1);
 	assert_int_equal(sql_int("PRAGMA user_version"), 3);

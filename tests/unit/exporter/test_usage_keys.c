@@ -3,10 +3,9 @@
  * Usage that is told again is counted once: over restarts, kills and 30 days; what differs is kept
  * and flagged; what only looks alike, since its ids do, is lost nowhere.
  */
-#include "ledger_dir.h"
+#include "older.h"
 
 #include "exporter/salvage.h"
-#include "exporter/schema.h"
 #include "exporter/usage_keys.h"
 
 #include <errno.h>
@@ -275,25 +274,6 @@ static void the_rest_of_the_parts(void **state)
 
 /* ---- time and number --------------------------------------------------------------------------
  */
-
-static sqlite3 *open_sqlite(void)
-{
-	sqlite3 *db = NULL;
-	char path[128];
-
-	snprintf(path, sizeof(path), "%s/" LEDGER_FILE, dir);
-	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-	assert_int_equal(schema_functions(db), 0);
-	return db;
-}
-
-static void execute(sqlite3 *db, const char *sql)
-{
-	char *why = NULL;
-
-	if (sqlite3_exec(db, sql, NULL, NULL, &why) != SQLITE_OK)
-		fail_msg("%s: %s", sql, why);
-}
 
 /* What becomes of the call at that time. */
 static enum usage_fate fate_at(struct usage_keys *k, const struct call *call, int64_t now_us)
@@ -604,25 +584,6 @@ static void what_counts_is_told(void **state)
 
 /* ---- older ledgers --------------------------------------------------------------------------- */
 
-/* The ledger as the version before made it. */
-static void downgrade(void)
-{
-	struct text sql = TEXT_INIT(16384);
-	sqlite3 *db = open_sqlite();
-
-	text_puts(&sql,
-		  "DROP VIEW events;DROP TABLE usage_keys;"
-		  "ALTER TABLE calls DROP COLUMN usage_conflict;"
-		  "ALTER TABLE facets DROP COLUMN usage_missing;"
-		  "CREATE VIEW events AS SELECT c.seq,hex(c.event_id) AS event_id,c.revision");
-	for (enum schema_table t = SCHEMA_FACETS; t < SCHEMA_TABLES; t++)
-		schema_list_sql(&sql, t, t == SCHEMA_FACETS ? ",f." : ",c.", 2);
-	text_puts(&sql, " FROM calls c JOIN facets f ON f.id=c.facet;PRAGMA user_version=2");
-	execute(db, text_cstr(&sql));
-	text_free(&sql);
-	sqlite3_close(db);
-}
-
 static void the_version_before(void **state)
 {
 	struct seen before, after;
@@ -640,7 +601,7 @@ static void the_version_before(void **state)
 	snprintf(created, sizeof(created), "%s", sqlite3_column_text(stmt, 0));
 	sqlite3_finalize(stmt);
 	sqlite3_close(db);
-	downgrade();
+	downgrade(2);
 	assert_int_equal(sql_int("PRAGMA user_version"), 2);
 	events_all(&before); /* read as it is */
 	assert_int_equal(before.count, 20);
