@@ -122,6 +122,8 @@ static struct probe_opts probe_opts_of(const struct config *config)
 		if (!strcmp(config->returns, return_kind_names[i]))
 			opts.force_returns = i;
 	}
+	if (config->plaintext_ports) /* read once already, as the option was */
+		port_set_parse(&opts.plaintext_ports, config->plaintext_ports);
 	return opts;
 }
 

@@ -151,6 +151,7 @@ void status_add_kernel(struct cJSON *status, const struct probe_caps *caps)
 	cJSON_AddBoolToObject(kernel, "session", caps->session);
 	cJSON_AddBoolToObject(kernel, "trampoline_safe", caps->trampoline_safe);
 	cJSON_AddStringToObject(kernel, "attach", attach_kind_names[caps->attach]);
+	cJSON_AddNumberToObject(kernel, "plaintext_ports", caps->plaintext_ports);
 	cJSON_AddStringToObject(kernel, "returns", return_kind_names[caps->returns]);
 }
 

@@ -11,15 +11,10 @@
  * missed): both replace the frame. A return belongs to the frame only if its sp says so, and takes
  * the frame away, so a second return of the same call finds none.
  */
-#include "bpf/gate.bpf.h"
+#include "bpf/conn.bpf.h"
 #include "bpf/stack.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
-
-/* Filled by user space, at any time; 0: unused. */
-volatile __u32 own_tgids[TT_OWN_MAX];
-/* Grows when another reader takes the ring over: it has never heard of the connections open now. */
-volatile __u32 reader_epoch;
 
 /* sp at the return minus sp at the entry. The trampoline runs after ret has popped the address. */
 #ifdef __TARGET_ARCH_x86
@@ -28,78 +23,6 @@ volatile __u32 reader_epoch;
 #define TRAMPOLINE_SP 0
 #endif
 #define RET_SITE_SP 0
-
-static const struct conn new_conn;
-
-/*
- * What is open for a reader that is gone is unknown to the next: it is found anew, at the entry of
- * the next write. What is read before goes to the new reader as the rest of an answer whose
- * request the other knew: it can tell of it, and the call is not lost without a word. Not done at
- * the return: the verifiers of 5.10 and 6.1 would follow each way through here to the end of a
- * long program, and give up.
- */
-static __always_inline void conn_renew(struct conn *conn)
-{
-	__u32 epoch = reader_epoch;
-
-	if (conn->epoch == epoch)
-		return;
-	conn->epoch = epoch;
-	conn->opened = 0;
-	conn->ended = 0;
-	conn->unknown_calls = 0;
-	if (conn->verdict == TT_CANDIDATE || conn->verdict == TT_WATCHED)
-		conn->verdict = TT_UNKNOWN;
-}
-
-static __always_inline int is_own(__u32 tgid)
-{
-	for (__u32 i = 0; i < TT_OWN_MAX; i++)
-		if (own_tgids[i] == tgid)
-			return 1;
-	return 0;
-}
-
-/* Finds or makes the state of a connection; another process's leftovers are replaced. */
-static __always_inline struct conn *conn_get(const struct tt_conn_key *key)
-{
-	__u64 start_boot_ns = process_start_boot_ns();
-	struct conn *conn = bpf_map_lookup_elem(&conns, key);
-	__u32 tgid = key->tgid, one = 1;
-
-	if (conn && conn->start_boot_ns == start_boot_ns)
-		return conn;
-	if (conn ? bpf_map_update_elem(&conns, key, &new_conn, BPF_ANY)
-		 : entry_add(&conns, TT_TABLE_CONNS, key, &new_conn))
-		goto lost;
-	conn = bpf_map_lookup_elem(&conns, key);
-	if (!conn)
-		goto lost;
-	conn->start_boot_ns = start_boot_ns;
-	conn->epoch = reader_epoch;
-	if (!bpf_map_lookup_elem(&tls_processes, &tgid))
-		entry_add(&tls_processes, TT_TABLE_PROCESSES, &tgid, &one);
-	return conn;
-lost:
-	add_to(&lost, TT_LOST_CONN_MAP, 1);
-	return NULL;
-}
-
-/* Is this call of any interest? The whole price of a muted connection is here. */
-static __always_inline int wanted(struct conn *conn, __u32 dir, __u64 buf, __u32 len)
-{
-	enum start start;
-
-	if (conn->verdict <= TT_WATCHED)
-		return 1;
-	if (conn->verdict != TT_MUTED || dir == TT_READ)
-		return 0;
-	start = read_start(buf, len);
-	if (start != START_POST && start != START_PREFACE)
-		return 0;
-	conn->verdict = TT_UNKNOWN;
-	return 1;
-}
 
 /* Returns 1 when the return need not be seen. */
 static __always_inline int call_enter(struct pt_regs *ctx, __u32 dir, __u64 len_ptr)
@@ -186,43 +109,13 @@ static __always_inline int call_session(struct pt_regs *ctx, __u32 dir, __u64 le
 }
 
 /* SSL_free and SSL_clear: the stream may end here, and the SSL* may begin a new life. */
-static __always_inline void conn_may_end(struct pt_regs *ctx, int freed)
+static __always_inline void ssl_may_end(struct pt_regs *ctx, int freed)
 {
 	struct call call = {.pid_tgid = bpf_get_current_pid_tgid()};
-	struct conn *conn;
 
 	call.key.ssl = PT_REGS_PARM1(ctx);
 	call.key.tgid = call.pid_tgid >> 32;
-	conn = bpf_map_lookup_elem(&conns, &call.key);
-	if (!conn)
-		return;
-	if (freed && !conn->opened) {
-		entry_remove(&conns, TT_TABLE_CONNS, &call.key);
-		return;
-	}
-	/* The handshake begins with SSL_clear; the server name set before it holds on. */
-	if (conn->verdict == TT_MUTED_NEVER && !freed)
-		return;
-	if (conn->verdict == TT_CANDIDATE || conn->verdict == TT_WATCHED) {
-		call.conn = conn;
-		call.now_ns = bpf_ktime_get_ns();
-		if (!conn->ended)
-			emit_close(&call);
-		conn->gap[TT_WRITE] = 1;
-		conn->gap[TT_READ] = 1;
-	} else {
-		conn->verdict = TT_UNKNOWN;
-	}
-	if (conn->opened && !conn->ended)
-		conn->generation++;
-	conn->ended = conn->opened;
-	conn->start = START_NONE;
-	conn->unknown_calls = 0;
-	conn->counted = TT_UNKNOWN;
-	if (freed) {
-		conn->host_class = 0;
-		conn->host[0] = 0;
-	}
+	conn_may_end(&call, freed);
 }
 
 /* SSL_set_tlsext_host_name is a macro over SSL_ctrl(ssl, 55, 0, name). */
@@ -309,7 +202,7 @@ SEC("uprobe")
 int enter_free(struct pt_regs *ctx)
 {
 	use_task_stack(ctx);
-	conn_may_end(ctx, 1);
+	ssl_may_end(ctx, 1);
 	return 0;
 }
 
@@ -317,7 +210,7 @@ SEC("uprobe")
 int enter_clear(struct pt_regs *ctx)
 {
 	use_task_stack(ctx);
-	conn_may_end(ctx, 0);
+	ssl_may_end(ctx, 0);
 	return 0;
 }
 

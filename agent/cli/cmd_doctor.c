@@ -362,6 +362,10 @@ static void judge_kernel(struct doctor *d)
 			find(d, return_texts[i].state, 0, "probes", "returns are seen %s",
 			     return_texts[i].text);
 	}
+	if (status_number(kernel, "plaintext_ports"))
+		find(d, STATE_OK, 0, "probes",
+		     "plain HTTP to %lld ports is read when system calls on sockets return",
+		     (long long)status_number(kernel, "plaintext_ports"));
 	if (!status_flag(kernel, "multi"))
 		find(d, STATE_NOTE, 0, "probes",
 		     "this kernel has no uprobe_multi links (Linux 6.6): attaching needs "

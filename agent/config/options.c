@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/config/options.h"
 
+#include "agent/base/ports.h"
+
 #include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
@@ -47,6 +49,8 @@ const struct option options[] = {
 	 "WAY", "how probes are attached; auto takes the best this kernel passes"},
 	{"capture.returns", OPTION_CHOICE, SCOPE_AGENT, AT(returns), 0, "auto", "", 0, 0,
 	 return_ways, "WAY", "how results are read; auto follows the start-up self-test"},
+	{"plaintext.ports", OPTION_PORTS, SCOPE_AGENT, AT(plaintext_ports), 0, "", "none", 0, 0,
+	 NULL, "PORT,...", "meter plain HTTP to these ports too, at every socket of the host"},
 	{"discovery.scan-interval-seconds", OPTION_INTEGER, SCOPE_AGENT, AT(scan_interval_s), 0,
 	 "30", "", 1, 3600, NULL, "SECONDS", "safety-net scan of /proc beside process events"},
 	{"output", OPTION_CHOICE, SCOPE_QUERY, AT(output), 0, "table", "", 0, 0, output_forms,
@@ -218,6 +222,11 @@ static int value_check(const struct option *o, const char *value, bool is_defaul
 		return address_ok(value) ? 0
 					 : refuse(err, err_size, place, value,
 						  "HOST:PORT, [V6]:PORT or :PORT, port 0 to 65535");
+	case OPTION_PORTS:
+		return is_default || port_set_parse(NULL, value)
+			       ? 0
+			       : refuse(err, err_size, place, value,
+					"ports from 1 to 65535, separated by commas");
 	case OPTION_CHOICE:
 	case OPTION_LEVEL:
 		return check_choice(o, value, index, place, err, err_size);
@@ -300,7 +309,7 @@ void config_free(struct config *c)
 		if (o->kind == OPTION_LIST) {
 			list_clear(c, o);
 		} else if (o->kind == OPTION_TEXT || o->kind == OPTION_ADDRESS ||
-			   o->kind == OPTION_CHOICE) {
+			   o->kind == OPTION_CHOICE || o->kind == OPTION_PORTS) {
 			char **slot = field(c, o->offset);
 
 			free(*slot);

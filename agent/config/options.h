@@ -8,6 +8,7 @@
 enum option_kind {
 	OPTION_TEXT,	/* char *; "" in the table = NULL */
 	OPTION_ADDRESS, /* char *: HOST:PORT, [V6]:PORT or :PORT */
+	OPTION_PORTS,	/* char *: "8000,11434"; "" in the table = NULL */
 	OPTION_CHOICE,	/* char *: one of choices */
 	OPTION_LEVEL,	/* enum: index in choices */
 	OPTION_INTEGER, /* int64_t in [min, max] */

@@ -43,6 +43,7 @@ struct attachment {
 struct probes {
 	struct probe_caps caps;
 	struct openssl_bpf *skel;
+	struct sockets *sockets; /* NULL: no port was asked for */
 	struct hook_programs programs[HOOKS];
 	struct attachment attachments[PROBES_FILES_MAX];
 	struct evictions evictions;
@@ -216,6 +217,12 @@ int probes_new(struct probes **out, const struct probe_opts *opts, char *err, si
 				      : "run with --log.level=debug for the verifier's words");
 		goto fail;
 	}
+	b->caps.plaintext_ports = port_set_count(&opts->plaintext_ports);
+	rc = b->caps.plaintext_ports
+		     ? sockets_new(&b->sockets, b->skel->obj, &opts->plaintext_ports, err, err_size)
+		     : 0;
+	if (rc)
+		goto fail;
 	*out = b;
 	return 0;
 fail:
@@ -251,6 +258,7 @@ void probes_free(struct probes *b)
 	if (!b)
 		return;
 	detach_all(b);
+	sockets_free(b->sockets);
 	openssl_bpf__destroy(b->skel);
 	free(b);
 }
@@ -274,11 +282,13 @@ void probes_set_own(struct probes *b, const uint32_t *tgids, size_t count)
 {
 	for (size_t i = 0; i < TT_OWN_MAX; i++)
 		b->skel->bss->own_tgids[i] = i < count ? tgids[i] : 0;
+	sockets_set_own(b->sockets, tgids, count);
 }
 
 void probes_new_reader(struct probes *b)
 {
 	b->skel->bss->reader_epoch++;
+	sockets_new_reader(b->sockets);
 }
 
 int probes_list_host(struct probes *b, const char *suffix, bool provider)

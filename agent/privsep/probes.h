@@ -9,6 +9,7 @@
 
 #include "agent/base/base.h"
 #include "agent/discovery/sites.h"
+#include "agent/privsep/sockets.h"
 
 struct probes;
 
@@ -42,12 +43,14 @@ struct probe_caps {
 	bool trampoline_safe; /* the seccomp self-test passed */
 	enum attach_kind attach;
 	enum return_kind returns;
+	uint32_t plaintext_ports; /* read at the socket */
 };
 
 struct probe_opts {
 	uint32_t ring_bytes; /* power of two, TT_RING_BYTES by default */
 	int force_attach;    /* enum attach_kind, or -1: best. For tests and `doctor` */
 	int force_returns;   /* enum return_kind, or -1 */
+	struct port_set plaintext_ports;
 };
 
 /*

@@ -14,6 +14,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import clients
 import privilege
 from harness import TOP, Agent, main
+from http2 import PlainProvider
 from provider import Provider
 import compare
 
@@ -75,5 +76,14 @@ def calls_are_metered_exactly(build):
         assert lost == 0, "%d events lost" % lost
 
 
+def plain_http_to_a_listed_port(build):
+    with PlainProvider() as provider, \
+            Agent(build, "--plaintext.ports=%d" % provider.port,
+                  "--provider.host=127.0.0.1=openai,role=direct") as agent:
+        for stream in (False, True):
+            clients.curl_plain(provider, stream=stream)
+        clients.check_costs(agent, provider, 2)
+
+
 if __name__ == "__main__":
-    sys.exit(main([calls_are_metered_exactly]))
+    sys.exit(main([calls_are_metered_exactly, plain_http_to_a_listed_port]))

@@ -79,6 +79,26 @@ def curl(provider, api="chat", scenario="plain", stream=False, body=None, flags=
     return done
 
 
+def plain_body(api, stream):
+    body = {"model": MODELS[api], "stream": stream, "max_tokens": 9}
+    body["messages" if api in ("chat", "messages") else "input"] = []
+    if stream and api == "chat":
+        body["stream_options"] = {"include_usage": True}
+    return json.dumps(body)
+
+
+def curl_plain(provider, api="chat", stream=False, scenario="plain", more=(), ok=True):
+    """The same without TLS, to the port itself."""
+    done = subprocess.run(
+        ["curl", "-sS", "--no-buffer", "-H", "Content-Type: application/json", "-H",
+         "x-demo-scenario: " + scenario, "-H", "Authorization: Bearer sk-demo-plain", "-d",
+         plain_body(api, stream), *more,
+         "http://127.0.0.1:%d%s" % (provider.port, PATHS[api])],
+        capture_output=True, text=True, timeout=60)
+    assert not ok or done.returncode == 0, done.stderr
+    return done
+
+
 def numbers(usage):
     """The numeric leaves: what a row keeps of a usage object."""
     if not isinstance(usage, dict):
