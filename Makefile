@@ -215,10 +215,16 @@ fuzz-long: ## fuzz each target, or T=name, for FUZZ_CPU_MINUTES=30; goes on wher
 
 # ---- bench ------------------------------------------------------------------------------------
 
-BENCH := $(addprefix $(BUILD)/tests/bench/,tls_loop anchor anchor.bpf.o)
+BENCH := $(addprefix $(BUILD)/tests/bench/,tls_loop socket_loop anchor anchor.bpf.o)
 
 bench: $(BUILD)/tolltap $(BENCH) ## what the probes cost, side by side, as ratios
 	$(Q)packaging/as-root.sh /usr/bin/python3 tests/bench/bench.py $(BUILD) $(BENCH_FLAGS)
+	$(Q)packaging/as-root.sh /usr/bin/python3 tests/bench/sockets.py $(BUILD)
+
+$(BUILD)/tests/bench/socket_loop: tests/bench/socket_loop.c
+	@mkdir -p $(@D)
+	$(call say,BENCH,$<)
+	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $<
 
 $(BUILD)/tests/bench/tls_loop: tests/bench/tls_loop.c
 	@mkdir -p $(@D)
