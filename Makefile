@@ -22,7 +22,7 @@ say = $(if $(V),,@printf '  %-7s %s\n' '$(1)' '$(2)')
 .SECONDARY: # keep skeletons and BPF objects, which make would take for intermediate files
 .DEFAULT_GOAL := all
 
-PACKAGES := libbpf libelf zlib libcjson libcurl sqlite3 libmicrohttpd yaml-0.1 libbrotlidec libzstd \
+PACKAGES := libbpf libelf zlib libcjson libcurl sqlite3 libmicrohttpd yaml-0.1 libbrotlidec libzstd libpcre2-8 \
             libnghttp2 capstone nettle libcap libseccomp
 WARN  := -Wall -Wextra -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2 -Wimplicit-fallthrough
 CFLAGS ?= -O2 -g
@@ -92,7 +92,7 @@ $(BUILD)/tests/faults/%: tests/faults/%.c $(BUILD)/libtolltap.a
 $(BUILD)/tests/replay/%: tests/replay/%.c $(BUILD)/libtolltap.a
 	@mkdir -p $(@D)
 	$(call say,TEST,$<)
-	$(Q)$(CC) $(ALL_CFLAGS) -Itests -MMD -MP -o $@ $< $(BUILD)/libtolltap.a $(LIBS) -lcmocka -lbrotlienc
+	$(Q)$(CC) $(ALL_CFLAGS) -Itests -MMD -MP -o $@ $< $(BUILD)/libtolltap.a $(LIBS) -lcmocka -lbrotlienc -lm
 
 KERNEL_C := $(addprefix $(BUILD)/tests/kernel/,trace requests cycles)
 KERNEL   := $(KERNEL_C) $(BUILD)/tests/kernel/libnested.so

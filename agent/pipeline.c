@@ -175,6 +175,7 @@ int pipeline_new(struct pipeline **out, const struct pipeline_opts *opts)
 	p->courier = opts->courier;
 	p->env = (struct exchange_env){
 		.providers = opts->providers,
+		.tokenizers = opts->tokenizers,
 		.machine_id = p->machine_id,
 		.boot_id = p->boot_id,
 		.reader_since_ns = opts->reader_since_ns,

@@ -18,6 +18,8 @@ struct pipeline;
 
 #define PIPELINE_HINTS_MAX 64 /* hosts whose role is unknown */
 
+struct tokenizers;
+
 struct pipeline_ops {
 	/* A finished, attributed and priced call, and its model's id in the price table or NULL. */
 	void (*call)(void *user, const struct call *call, const char *model_id);
@@ -35,10 +37,11 @@ struct pipeline_ops {
 struct pipeline_opts {
 	const struct pipeline_ops *ops;
 	void *user;
-	struct broker *broker;		  /* for attribution; NULL when replaying */
-	struct courier_client *courier;	  /* for names; the caller's; NULL: none are asked for */
-	struct provider_table *providers; /* taken */
-	struct catalog *catalog;	  /* taken */
+	struct broker *broker;		     /* for attribution; NULL when replaying */
+	const struct tokenizers *tokenizers; /* the caller's; NULL: nothing is estimated */
+	struct courier_client *courier;	     /* for names; the caller's; NULL: none are asked for */
+	struct provider_table *providers;    /* taken */
+	struct catalog *catalog;	     /* taken */
 	uint8_t fingerprint_key[32];
 	int64_t wall_minus_mono_ns;
 	uint64_t reader_since_ns; /* exchange_env's */

@@ -256,6 +256,12 @@ static int start_pipeline(struct worker *w, struct catalog *catalog,
 	if (rc)
 		return rc;
 	opts.courier = w->courier;
+	rc = tokenizers_open(&w->tokenizers, NULL);
+	if (rc)
+		log_warn("usage",
+			 "no tables of tokens (%s): streams without usage are not estimated",
+			 strerror(-rc));
+	opts.tokenizers = w->tokenizers;
 	memcpy(opts.fingerprint_key, fingerprint_key, sizeof(opts.fingerprint_key));
 	rc = pipeline_new(&w->pipeline, &opts);
 	explicit_bzero(opts.fingerprint_key, sizeof(opts.fingerprint_key));
@@ -425,6 +431,7 @@ static void stop(struct worker *w)
 	discovery_free(w->discovery);
 	capture_free(w->capture);
 	pipeline_free(w->pipeline); /* open calls reach the ledger as partial */
+	tokenizers_free(w->tokenizers);
 	courier_client_free(w->courier);
 	http_server_free(w->http);
 	publisher_stop(w->publisher);

@@ -9,6 +9,7 @@
 
 #include "agent/base/loop.h"
 #include "agent/capture/lost.h"
+#include "agent/tokens/tokenizers.h"
 #include "agent/worker.h"
 
 struct catalog;
@@ -21,6 +22,7 @@ struct worker {
 	struct config fresh;
 	struct loop loop;
 	struct broker *broker;
+	struct tokenizers *tokenizers; /* NULL: there are no tables */
 	struct courier_client *courier;
 	struct capture *capture;
 	struct discovery *discovery;

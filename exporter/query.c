@@ -404,6 +404,13 @@ bool spend_is_at_least(const struct spend *spend)
 	return spend->calls_lost || spend->lower_bound;
 }
 
+const char *spend_prefix(const struct spend *spend)
+{
+	if (spend->estimated)
+		return "about ";
+	return spend_is_at_least(spend) ? "at least " : "";
+}
+
 static int64_t add_saturating(int64_t a, int64_t b)
 {
 	int64_t sum;
@@ -423,6 +430,7 @@ void spend_add(struct spend *total, const struct spend *part)
 		total->cost_by_basis[i] += part->cost_by_basis[i];
 	}
 	total->lower_bound |= part->lower_bound;
+	total->estimated |= part->estimated;
 	total->calls_lost |= part->calls_lost;
 	total->cost += part->cost;
 	total->subscription_list += part->subscription_list;
@@ -552,6 +560,7 @@ static void load_part(sqlite3_stmt *stmt, size_t key_count, struct spend *part)
 	/* What a subscription covers costs 0, whatever else is not known of it. */
 	part->lower_bound = !subscribed && (basis == BASIS_PARTIAL || basis == BASIS_UNPRICED ||
 					    basis == BASIS_ESTIMATED);
+	part->estimated = !subscribed && basis == BASIS_ESTIMATED && part->cost > 0;
 	if (subscribed)
 		part->subscription_list = money_at(stmt, at + 5);
 	for (int i = 0; i < TOKEN_KINDS; i++)

@@ -95,11 +95,14 @@ struct spend {
 	pusd_sum cost_by_basis[BASES];
 	pusd_sum subscription_list; /* list price of subscription calls; in no other sum */
 	bool lower_bound;	    /* calls in it cost more than is known, or may */
+	bool estimated;		    /* some of the cost is an estimate: it may be less too */
 	bool calls_lost;	    /* in its time calls were lost that may have been its own */
 };
 
 /* Some calls cost more than is known: the sum is a lower bound. */
 bool spend_is_at_least(const struct spend *spend);
+/* What stands before a sum: "", "at least " or, with an estimate in it, "about ". */
+const char *spend_prefix(const struct spend *spend);
 void spend_add(struct spend *total, const struct spend *part); /* group is left as it is */
 
 /*

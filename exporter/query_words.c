@@ -28,6 +28,7 @@ static const struct query_fact facts[] = {
 	{"status", "f.status", FACT_FACET, 0, NULL},
 	{"outcome", "f.outcome", FACT_FACET, 0, NULL},
 	{"basis", "f.basis", FACT_FACET, 0, NULL},
+	{"estimated_by", "f.estimated_by", FACT_FACET, 3, NULL},
 	{"usage_missing", "f.usage_missing", FACT_FACET, 3, NULL},
 	{"error_class", "f.error_class", FACT_FACET, 0, NULL},
 	{"service_tier", "f.service_tier", FACT_FACET, 0, NULL},

@@ -94,6 +94,7 @@ static const struct schema_column facet_columns[] = {
 	TEXT("node", workload.node),
 	/* As ALTER TABLE does it, what came later stands behind. */
 	NAMED("usage_missing", usage_missing, usage_missing_names, USAGE_MISSING_REASONS),
+	TEXT("estimated_by", estimated_by),
 	NAMED("collapsed_by", collapsed_by, collapse_names, COLLAPSES),
 	NUMBER("on_behalf_of", COL_BOOL, is_on_behalf, NULL_ZERO),
 	NUMBER("on_behalf_of_uid", COL_UID, on_behalf_of, NULL_NEVER),
@@ -156,10 +157,8 @@ static const struct {
 	const char *start;
 	int64_t since;
 } later_columns[] = {
-	{"usage_conflict", 3},
-	{"usage_missing", 3},
-	{"collapsed_by", 3},
-	{"on_behalf_of", 3},
+	{"usage_conflict", 3}, {"usage_missing", 3}, {"estimated_by", 3},
+	{"collapsed_by", 3},   {"on_behalf_of", 3},
 };
 
 static int64_t column_since(const struct schema_column *c)

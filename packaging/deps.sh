@@ -28,6 +28,7 @@ build must libsqlite3-dev pc:sqlite3 the ledger
 build must libmicrohttpd-dev pc:libmicrohttpd the metrics endpoint
 build must libyaml-dev pc:yaml-0.1 the configuration file
 build must libbrotli-dev pc:libbrotlidec br encoding
+build must libpcre2-dev pc:libpcre2-8 splits text into tokens
 build must libzstd-dev pc:libzstd zstd encoding
 build must libnghttp2-dev pc:libnghttp2 HTTP/2 header compression
 build must libcapstone-dev pc:capstone finds return instructions

@@ -40,6 +40,7 @@ run: ## meter this host's own traffic, with the live view
 install: all ## install binary, catalogue, demo and systemd unit (PREFIX, DESTDIR)
 	$(Q)install -D -m 755 $(BUILD)/tolltap $(DESTDIR)$(BINDIR)/tolltap
 	$(Q)install -D -m 644 pricing/catalog.json $(DESTDIR)$(SHARE)/catalog.json
+	$(Q)install -m 644 agent/tokens/o200k_base.ranks agent/tokens/cl100k_base.ranks $(DESTDIR)$(SHARE)
 	$(Q)install -d $(DESTDIR)$(SHARE)/demo
 	$(Q)install -m 644 $(DEMO_FILES) $(DESTDIR)$(SHARE)/demo
 	$(Q)install -d $(DESTDIR)$(UNITDIR) $(DESTDIR)$(SYSUSERS)

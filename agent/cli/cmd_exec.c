@@ -103,8 +103,8 @@ static void print_line(const struct report *report)
 	fprintf(stderr, "tolltap: %s calls, %s tokens in, %s out, %s%s USD\n",
 		count_text(calls, sizeof(calls), s->calls),
 		count_text(input, sizeof(input), tokens_of(s, "input_")),
-		count_text(output, sizeof(output), tokens_of(s, "output_")),
-		spend_is_at_least(s) ? "at least " : "", pusd_format(cost, s->cost));
+		count_text(output, sizeof(output), tokens_of(s, "output_")), spend_prefix(s),
+		pusd_format(cost, s->cost));
 }
 
 static cJSON *spend_json(const struct spend *s)
@@ -126,6 +126,7 @@ static cJSON *spend_json(const struct spend *s)
 		cJSON_AddNullToObject(row, "cost_pusd");
 	}
 	cJSON_AddBoolToObject(row, "at_least", spend_is_at_least(s));
+	cJSON_AddBoolToObject(row, "estimated", s->estimated);
 	cJSON_AddNumberToObject(row, "calls_unpriced", (double)s->calls_by_basis[BASIS_UNPRICED]);
 	return row;
 }
@@ -167,8 +168,8 @@ static void put_sums(FILE *f, const struct spend *s)
 
 	fprintf(f, " | %s | %s | %s | %s%s |\n", count_text(calls, sizeof(calls), s->calls),
 		count_text(input, sizeof(input), tokens_of(s, "input_")),
-		count_text(output, sizeof(output), tokens_of(s, "output_")),
-		spend_is_at_least(s) ? "at least " : "", pusd_format(cost, s->cost));
+		count_text(output, sizeof(output), tokens_of(s, "output_")), spend_prefix(s),
+		pusd_format(cost, s->cost));
 }
 
 /* GitHub shows what is appended to this file on the job's page. */

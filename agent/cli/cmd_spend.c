@@ -30,9 +30,10 @@ static void help(void)
 {
 	printf("usage: tolltap spend [--by=FACT,FACT...] [flags]\n\n"
 	       "Sums the recorded calls by facts (default: " DEFAULT_BY "), dearest first, with "
-	       "the total\nas last row. \"at least\": some calls cost more than is known. Calls of "
-	       "a "
-	       "subscription\ncost 0; their list price is shown beside, in no sum.\n\n"
+	       "the total\nas last row. \"at least\": some calls cost more than is known; "
+	       "\"about\": "
+	       "some cost is\nestimated. Calls of a subscription cost 0; their list price is shown "
+	       "beside, in no sum.\n\n"
 	       "flags:\n"
 	       "  --by=FACTS     at most %d of:",
 	       QUERY_KEYS_MAX);
@@ -157,9 +158,14 @@ static void emit_cost_shown(struct output *o, const struct spend *s, size_t arg)
 	char usd[PUSD_TEXT_MAX], shown[PUSD_TEXT_MAX + 16];
 
 	(void)arg;
-	snprintf(shown, sizeof(shown), "%s%s", spend_is_at_least(s) ? "at least " : "",
-		 pusd_format(usd, s->cost));
+	snprintf(shown, sizeof(shown), "%s%s", spend_prefix(s), pusd_format(usd, s->cost));
 	output_text(o, shown);
+}
+
+static void emit_estimated(struct output *o, const struct spend *s, size_t arg)
+{
+	(void)arg;
+	output_bool(o, s->estimated);
 }
 
 static void emit_at_least(struct output *o, const struct spend *s, size_t arg)
@@ -202,6 +208,7 @@ static const struct spend_column columns[] = {
 	{"cost_usd", J | C, emit_cost, 0},
 	{"cost_usd", T, emit_cost_shown, 0},
 	{"at_least", J | C, emit_at_least, 0},
+	{"estimated", J | C, emit_estimated, 0},
 	{"cost_by_basis", J | C, emit_cost_by_basis, 0},
 	{"calls_by_basis", J | C, emit_calls_by_basis, 0},
 	{"calls_unpriced", J | C, emit_basis_calls, BASIS_UNPRICED},

@@ -215,8 +215,8 @@ static void put_sum(FILE *f, const struct view *view, const char *label, const s
 	char cost[PUSD_TEXT_MAX], calls[32], tokens[32];
 
 	put_label(f, view, label);
-	fprintf(f, "%s%s%s USD%s  %s calls  %s tokens\n", spend_is_at_least(sum) ? "at least " : "",
-		style(view, BOLD), money(cost, sum->cost, 6), style(view, PLAIN),
+	fprintf(f, "%s%s%s USD%s  %s calls  %s tokens\n", spend_prefix(sum), style(view, BOLD),
+		money(cost, sum->cost, 6), style(view, PLAIN),
 		count_text(calls, sizeof(calls), sum->calls),
 		count_text(tokens, sizeof(tokens), tokens_all(sum)));
 }
@@ -300,8 +300,11 @@ static void put_row(FILE *f, const struct view *view, const struct snapshot *s,
 		put_key(f, t->group[i] ? t->group[i] : QUERY_NONE,
 			key_width(groupings[view->grouping][i]));
 	fprintf(f, "%12s%s %11s %7s %12s %11s\n", money(cost, t->cost, 6),
-		spend_is_at_least(t) ? "+" : " ", money(rate, row->minute_cost, 6),
-		count_text(calls, sizeof(calls), t->calls), count_text(input, sizeof(input), in),
+		t->estimated	       ? "~"
+		: spend_is_at_least(t) ? "+"
+				       : " ",
+		money(rate, row->minute_cost, 6), count_text(calls, sizeof(calls), t->calls),
+		count_text(input, sizeof(input), in),
 		count_text(output, sizeof(output), tokens_all(t) - in));
 }
 
@@ -421,6 +424,7 @@ static cJSON *json_spend(const struct spend *s)
 	cJSON_AddNumberToObject(object, "tokens_output", (double)(tokens_all(s) - tokens_in(s)));
 	cJSON_AddStringToObject(object, "cost_usd", pusd_format(text, s->cost));
 	cJSON_AddBoolToObject(object, "at_least", spend_is_at_least(s));
+	cJSON_AddBoolToObject(object, "estimated", s->estimated);
 	return object;
 }
 

@@ -394,6 +394,8 @@ static const struct event_column columns[] = {
 	{"usage_conflict", J | C, L, emit_bool, AT(usage_conflict)},
 	{"usage_conflict", T | WIDE, L, emit_bool, AT(usage_conflict)},
 	{"usage_missing", J | C, L, emit_missing, 0},
+	TEXT("estimated_by", J | C, estimated_by),
+	TEXT("estimated_by", T | WIDE, estimated_by),
 	{"usage_missing", T | WIDE, L, emit_missing, 0},
 	{"tool_units", J | C, L, emit_tool_units, 0},
 	{"cost_usd", ALL, R, emit_usd, AT(cost.cost_pusd)},

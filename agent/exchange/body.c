@@ -3,6 +3,7 @@
 
 #include "agent/base/counters.h"
 #include "agent/decode/decode.h"
+#include "agent/exchange/estimate.h"
 #include "agent/exchange/guess.h"
 #include "agent/providers/provider.h"
 #include "agent/usage/meter.h"
@@ -91,6 +92,11 @@ static void read_head_counts(struct work *w, const struct http_head *head)
 	}
 }
 
+static void on_content(void *user, struct slice text)
+{
+	estimate_output(user, text);
+}
+
 static int begin_meter(struct exchange *x, const struct http_head *head)
 {
 	struct work *w = x->work;
@@ -100,7 +106,11 @@ static int begin_meter(struct exchange *x, const struct http_head *head)
 	if (w->dialect == path_unseen.dialect)
 		return guess_new(&w->guess, x->env->providers, x->provider, hint);
 	paths = provider_table_paths(x->env->providers, w->dialect);
-	return paths ? meter_new(&w->meter, w->dialect, paths, hint) : -ENOMEM;
+	if (!paths || meter_new(&w->meter, w->dialect, paths, hint))
+		return -ENOMEM;
+	if (w->units.estimate)
+		meter_on_content(w->meter, on_content, w->units.estimate);
+	return 0;
 }
 
 static void begin_decode(struct work *w, struct slice coding)

@@ -3,6 +3,7 @@
 
 #include "agent/base/counters.h"
 #include "agent/decode/decode.h"
+#include "agent/exchange/estimate.h"
 #include "agent/exchange/event_id.h"
 #include "agent/exchange/grpc_status.h"
 #include "agent/exchange/guess.h"
@@ -68,13 +69,20 @@ static int begin_work(struct exchange *x, const struct exchange_start *start,
 	}
 	w->dialect = path->dialect;
 	route_describe(x, w, path, head);
+	/* Without memory for it nothing is estimated. */
+	if (w->dialect->usage_on_request && x->env->tokenizers &&
+	    estimate_new(&w->units.estimate, x->env->tokenizers))
+		counter_add(COUNTER_DECODE_MEMORY, 1);
 	err = request_body_new(&w->request, &w->call, &w->units, head, w->dialect->request);
 	if (err == -ENOMEM) {
+		estimate_free(w->units.estimate);
 		free(w);
 		return err;
 	}
-	if (err)
+	if (err) {
+		estimate_stop(w->units.estimate);
 		counter_add(COUNTER_DECODE_CODING, 1);
+	}
 	x->work = w;
 	attempt_identify(x);
 	attempt_hash_begin(x, head);
@@ -132,6 +140,7 @@ void exchange_request_body(struct exchange *x, struct slice bytes)
 	if (!w->request || request_body_feed(w->request, bytes))
 		return;
 	drop_request(w); /* the answer still counts */
+	estimate_stop(w->units.estimate);
 }
 
 void exchange_request_gap(struct exchange *x, uint64_t n)
@@ -142,6 +151,7 @@ void exchange_request_gap(struct exchange *x, uint64_t n)
 	x->work->call.gaps++;
 	x->work->hash_state = HASH_NONE; /* what was not seen may differ */
 	drop_request(x->work);
+	estimate_stop(x->work->units.estimate);
 }
 
 void exchange_request_end(struct exchange *x, enum message_end how)
@@ -360,6 +370,7 @@ void exchange_free(struct exchange *x)
 		decode_free(x->work->decode);
 		meter_free(x->work->meter);
 		guess_free(x->work->guess);
+		estimate_free(x->work->units.estimate);
 		explicit_bzero(&x->work->hash, sizeof(x->work->hash));
 		free(x->work);
 	}
@@ -374,5 +385,6 @@ size_t exchange_memory(const struct exchange *x)
 		return sizeof(*x);
 	return sizeof(*x) + sizeof(*w) + request_body_memory(w->request) +
 	       (w->decode ? decode_memory(w->decode) : 0) + meter_memory(w->meter) +
-	       (w->guess ? guess_memory(w->guess) : 0) + session_memory(w->session);
+	       (w->guess ? guess_memory(w->guess) : 0) + session_memory(w->session) +
+	       estimate_memory(w->units.estimate);
 }

@@ -4,6 +4,7 @@
 #include "agent/base/counters.h"
 #include "agent/base/money.h"
 #include "agent/decode/decode.h"
+#include "agent/exchange/estimate.h"
 #include "agent/exchange/grpc_request.h"
 #include "agent/exchange/multipart.h"
 #include "agent/json/scan.h"
@@ -190,7 +191,17 @@ void request_host(struct call *call, const struct http_head *head, const char *h
 
 /* ---- bodies ---------------------------------------------------------------------------------- */
 
-enum body_field { BODY_TEXT, BODY_STREAM, BODY_TAG, BODY_METADATA, BODY_USAGE, BODY_CHARACTERS };
+enum body_field {
+	BODY_TEXT,
+	BODY_STREAM,
+	BODY_TAG,
+	BODY_METADATA,
+	BODY_USAGE,
+	BODY_CHARACTERS,
+	BODY_PROMPT,
+	BODY_MESSAGE,
+	BODY_TOOL
+};
 
 /* offset: where a BODY_TEXT goes in struct call; tag: the name of a BODY_TAG. */
 static const struct body_row {
@@ -214,6 +225,16 @@ static const struct body_row {
 	{BODY_METADATA, 0, 0, NULL},
 	{BODY_USAGE, 0, 0, NULL},
 	{BODY_CHARACTERS, 0, 0, NULL},
+	{BODY_MESSAGE, 0, 0, NULL},
+	{BODY_PROMPT, 0, 0, NULL},
+	{BODY_PROMPT, 0, 0, NULL},
+	{BODY_PROMPT, 0, 0, NULL},
+	{BODY_PROMPT, 0, 0, NULL},
+	{BODY_PROMPT, 0, 0, NULL},
+	{BODY_PROMPT, 0, 0, NULL},
+	{BODY_PROMPT, 0, 0, NULL},
+	{BODY_PROMPT, 0, 0, NULL},
+	{BODY_TOOL, 0, 0, NULL},
 };
 
 /* Same order as body_rows. */
@@ -231,6 +252,16 @@ static const char *const body_paths[] = {
 	"labels.**",
 	"stream_options.include_usage",
 	"input~",
+	"messages[]{}",
+	"messages[].content~",
+	"messages[].content[].text~",
+	"messages[].name~",
+	"messages[].tool_calls[].function.name~",
+	"messages[].tool_calls[].function.arguments~",
+	"prompt~",
+	"tools[].function.name~",
+	"tools[].function.description~",
+	"tools[].function.parameters.**",
 };
 _Static_assert(ARRAY_LEN(body_rows) == ARRAY_LEN(body_paths), "one row per path");
 
@@ -246,6 +277,14 @@ struct request_body {
 	bool readable;
 };
 
+/* "properties.city.type" -> "type" */
+static struct slice last_key(struct slice tail)
+{
+	const char *dot = memrchr(tail.ptr, '.', tail.len);
+
+	return dot ? (struct slice){dot + 1, tail.len - (size_t)(dot + 1 - tail.ptr)} : tail;
+}
+
 static void on_value(void *user, const struct json_value *v)
 {
 	struct request_body *b = user;
@@ -256,9 +295,13 @@ static void on_value(void *user, const struct json_value *v)
 	case BODY_TEXT:
 		if (v->type == JSON_STRING)
 			slice_copy((char *)b->call + row->offset, row->size, v->text);
+		if (row->offset == offsetof(struct call, model_requested))
+			estimate_model(b->units->estimate, b->call->model_requested);
 		break;
 	case BODY_STREAM:
 		b->call->stream = v->type == JSON_TRUE;
+		if (!b->call->stream)
+			estimate_stop(b->units->estimate);
 		break;
 	case BODY_TAG:
 		if (text)
@@ -270,9 +313,21 @@ static void on_value(void *user, const struct json_value *v)
 		break;
 	case BODY_USAGE:
 		b->units->usage_asked = v->type == JSON_TRUE;
+		if (b->units->usage_asked)
+			estimate_stop(b->units->estimate);
 		break;
+	case BODY_PROMPT:
+		estimate_input_end(b->units->estimate);
+		break;
+	case BODY_TOOL: /* the last key of a place, and what stands there */
+		estimate_input(b->units->estimate, last_key(v->tail));
+		estimate_input_end(b->units->estimate);
+		estimate_input(b->units->estimate, v->text);
+		estimate_input_end(b->units->estimate);
+		break;
+	case BODY_MESSAGE:
 	case BODY_CHARACTERS:
-		break; /* in pieces */
+		break; /* an object; in pieces */
 	}
 }
 
@@ -281,12 +336,23 @@ static void on_piece(void *user, size_t path, struct slice bytes)
 {
 	struct request_body *b = user;
 
-	(void)path;
+	if (body_rows[path].field == BODY_PROMPT) {
+		estimate_input(b->units->estimate, bytes);
+		return;
+	}
 	for (size_t i = 0; i < bytes.len; i++)
 		b->units->characters += ((uint8_t)bytes.ptr[i] & 0xc0) != 0x80;
 }
 
-static const struct json_ops body_ops = {.value = on_value, .piece = on_piece};
+static void on_object(void *user, size_t path, bool begin)
+{
+	struct request_body *b = user;
+
+	if (begin && body_rows[path].field == BODY_MESSAGE)
+		estimate_message(b->units->estimate);
+}
+
+static const struct json_ops body_ops = {.value = on_value, .object = on_object, .piece = on_piece};
 
 /* A form has the names of JSON, and all of its values are text; so has what gRPC is made into. */
 static void on_field(void *user, struct slice name, struct slice value)

@@ -9,6 +9,7 @@
 #include "agent/exchange/message.h"
 #include "agent/usage/call.h"
 
+struct estimate;
 struct request_body;
 struct request_field;
 
@@ -22,8 +23,9 @@ void response_head_facts(struct call *call, const struct http_head *head, const 
 
 /* What a request asks for and no answer repeats. */
 struct request_units {
-	uint64_t characters; /* of "input", when that is one text: what speech is made of */
-	bool usage_asked;    /* stream_options.include_usage */
+	uint64_t characters;	   /* of "input", when that is one text: what speech is made of */
+	bool usage_asked;	   /* stream_options.include_usage */
+	struct estimate *estimate; /* counts the text; borrowed, NULL: not counted */
 };
 
 /*

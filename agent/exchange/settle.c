@@ -2,6 +2,7 @@
 #include "agent/exchange/parts.h"
 
 #include "agent/base/counters.h"
+#include "agent/exchange/estimate.h"
 #include "agent/exchange/grpc_status.h"
 #include "agent/providers/provider.h"
 #include "agent/usage/meter.h"
@@ -279,6 +280,20 @@ static void settle_model(struct work *w)
 		set_text(c->model, sizeof(c->model), c->model_requested);
 }
 
+/*
+ * Of streams that tell no usage, for nobody asked for it: what their text would count. One that was
+ * cut keeps its basis: there was more.
+ */
+static void estimate_usage(struct work *w)
+{
+	struct call *c = &w->call;
+	bool missing = c->usage_missing == MISSING_NOT_ASKED || c->usage_missing == MISSING_CUT;
+
+	if (missing && !c->usage.known && c->stream && !w->units.usage_asked && !c->gaps &&
+	    w->hash_state == HASH_WHOLE)
+		estimate_take(w->units.estimate, c);
+}
+
 void settle_call(struct exchange *x, enum message_end how, uint64_t now_ns)
 {
 	struct work *w = x->work;
@@ -299,6 +314,7 @@ void settle_call(struct exchange *x, enum message_end how, uint64_t now_ns)
 	if (!c->billable)
 		c->basis = BASIS_NOT_BILLED;
 	c->usage_missing = settle_missing(w);
+	estimate_usage(w);
 	if (!c->response_id[0] && c->status < 300 && x->provider->request_id_is_answers)
 		set_text(c->response_id, sizeof(c->response_id), c->request_id);
 	settle_model(w);

@@ -228,7 +228,9 @@ struct call {
 	enum outcome outcome;
 	enum basis basis;
 	enum usage_missing usage_missing; /* beside basis estimated and partial */
-	char error_class[64];		  /* provider's error type, "" = none */
+	/* Usage is known by an estimate of this method (agent/tokens), not by the provider. */
+	char estimated_by[32];
+	char error_class[64]; /* provider's error type, "" = none */
 
 	struct usage usage;
 	struct usage_key key;

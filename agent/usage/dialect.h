@@ -88,7 +88,7 @@ enum row_kind {
 			   its name as prefix */
 	ROW_USAGE,	/* "x{}": its end makes the usage final as far as this document goes */
 	ROW_LAST,	/* the same, and nothing follows its document */
-	ROW_CONTENT,	/* "x#": generated text; only its length is seen */
+	ROW_CONTENT,	/* "x#": generated text, whose length is seen; "x~": and its bytes pass */
 	ROW_FINISH,	/* a string here says that generation ended */
 	ROW_TYPE,	/* the event's type: see end_types; a mark of the dialect */
 	ROW_MARK,	/* text that starts with `prefix` shows that this dialect is spoken */

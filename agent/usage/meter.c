@@ -448,6 +448,12 @@ void meter_on_unit(struct meter *m, void (*unit)(void *user), void *user)
 	m->unit_user = user;
 }
 
+void meter_on_content(struct meter *m, void (*content)(void *user, struct slice text), void *user)
+{
+	m->content = content;
+	m->content_user = user;
+}
+
 size_t meter_memory(const struct meter *m)
 {
 	if (!m)

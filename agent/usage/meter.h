@@ -42,6 +42,9 @@ void meter_restart(struct meter *m);
 /* Of a dialect with units: `unit` is called at the end of each, when meter_answer is its alone. */
 void meter_on_unit(struct meter *m, void (*unit)(void *user), void *user);
 
+/* Generated text as it comes, of a dialect whose rows ask for its bytes ("x~"); not kept. */
+void meter_on_content(struct meter *m, void (*content)(void *user, struct slice text), void *user);
+
 /* A count of the answer's head, before the body. */
 void meter_header(struct meter *m, const struct dialect_head *row, struct slice value);
 

@@ -357,4 +357,14 @@ static void on_object(void *user, size_t path, bool begin)
 	}
 }
 
-const struct json_ops rows_ops = {.value = on_value, .object = on_object};
+/* Only content is asked for in pieces. */
+static void on_piece(void *user, size_t path, struct slice bytes)
+{
+	struct meter *m = user;
+
+	(void)path;
+	if (m->content)
+		m->content(m->content_user, bytes);
+}
+
+const struct json_ops rows_ops = {.value = on_value, .object = on_object, .piece = on_piece};

@@ -39,6 +39,8 @@ struct meter {
 	struct sse sse;
 	void (*unit)(void *user); /* NULL: nobody asks */
 	void *unit_user;
+	void (*content)(void *user, struct slice text); /* NULL: nobody asks */
+	void *content_user;
 
 	/* gRPC: its messages, and the one being read. */
 	struct grpc grpc;

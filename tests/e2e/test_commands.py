@@ -124,6 +124,25 @@ def doctor_says_what_to_do_about_missing_usage(build):
         assert calls == {"not_told": 1, "(none)": 1}, calls
 
 
+def a_stream_that_nobody_asked_is_estimated(build):
+    body = {"model": "gpt-4o-mini", "stream": True,
+            "messages": [{"role": "user", "content": "hello world"}]}
+    with Agent(build) as agent, Provider() as provider:
+        env = dict(os.environ, TOLLTAP_TAGS="unasked=%d" % os.getpid())
+        clients.curl(provider, body=body, env=env)
+        (row,) = agent.wait_rows(
+            1, where=lambda row: row["tags"].get("unasked") == str(os.getpid()))
+        assert row["basis"] == "estimated" and row["usage_missing"] == "not_asked", row
+        assert row["estimated_by"] == "o200k_base" and row["usage_raw"] is None, row
+        assert row["tokens"]["input_uncached"] == 2 + 4 + 3 and row["tokens"]["output_text"], row
+        clients.check_cost(row)
+        where = "--storage.path=" + agent.storage
+        assert "about 0.00" in agent.command("spend", "--by=model", where).stdout
+        assert "about" in agent.command("top", "--once", where).stdout
+        doctor = agent.command("doctor", where).stdout
+        assert '"include_usage":true' in doctor, doctor
+
+
 def a_retry_joins_its_operation(build):
     def ours(row):
         return row["tags"].get("retry") == str(os.getpid())
@@ -236,6 +255,7 @@ if __name__ == "__main__":
     sys.exit(main([
         event_keys_are_the_contract, spend_is_the_sum_of_events,
         what_is_unknown_is_counted_not_guessed, doctor_says_what_to_do_about_missing_usage,
+        a_stream_that_nobody_asked_is_estimated,
         a_retry_joins_its_operation,
         csv_and_table_hold_every_row, prices_answers_what_a_call_costs, exec_sums_one_command,
         exec_starts_an_agent_when_there_is_none, top_and_doctor_show_what_is_seen,

@@ -390,7 +390,7 @@ int main(int argc, char **argv)
 {
 	static const struct option longs[] = {
 		{"attach", 1, NULL, 'a'}, {"returns", 1, NULL, 'r'}, {NULL, 0, NULL, 0}};
-	struct probe_opts opts = {0, -1, -1};
+	struct probe_opts opts = {.force_attach = -1, .force_returns = -1};
 	char err[PROBES_ERROR_MAX] = "";
 	static struct cycles c;
 	bool ok = false;

@@ -46,7 +46,8 @@ TESTS = ["tests/e2e/test_metering.py"]
 PROGRAMS = ["/usr/bin/python3", "/usr/bin/curl", "/usr/bin/openssl", "/usr/bin/setpriv"]
 PYTHON_PACKAGES = ["collections", "concurrent", "email", "encodings", "html", "http", "importlib",
                    "json", "lib-dynload", "re", "urllib"]
-TREE = ["tests/lib", "tests/e2e", "packaging/demo", "pricing/catalog.json"]
+TREE = ["tests/lib", "tests/e2e", "packaging/demo", "pricing/catalog.json",
+        "agent/tokens/o200k_base.ranks", "agent/tokens/cl100k_base.ranks"]
 LIMIT_S = 240
 SLOWNESS = 8
 MEMORY_MB = 768

@@ -124,8 +124,8 @@ static void add_body(struct bytes *out, const struct bytes *body, size_t chunk)
 }
 
 /* One message: head with its framing fields replaced, body coded and framed anew. */
-static struct bytes message(const struct bytes *head, const struct bytes *plain, enum coding coding,
-			    size_t chunk)
+static inline struct bytes message(const struct bytes *head, const struct bytes *plain,
+				   enum coding coding, size_t chunk)
 {
 	struct bytes out = {0}, body = encode(plain, coding);
 	char line[64];

@@ -49,7 +49,8 @@ static const char known_line[] =
 	"\"model\":\"gpt-4o-2024-08-06\",\"stream\":true,\"status\":200,\"outcome\":\"ok\","
 	"\"basis\":\"reported_usage\",\"tokens\":{\"input_uncached\":100,\"input_cache_read\":50,"
 	"\"output_text\":20},\"usage_raw\":{\"prompt_tokens\":150,\"details\":{\"cached_tokens\":"
-	"50}},\"usage_conflict\":false,\"usage_missing\":\"incomplete\",\"tool_units\":{\"web_"
+	"50}},\"usage_conflict\":false,\"usage_missing\":\"incomplete\",\"estimated_by\":null,"
+	"\"tool_units\":{\"web_"
 	"search\":2},\"cost_usd\":\"0."
 	"0005125\",\"cost_pusd\":512500000,"
 	"\"list_cost_usd\":\"0.0005125\",\"list_cost_pusd\":512500000,\"billable\":true,"
@@ -73,7 +74,8 @@ static const char unknown_line[] =
 	"\"time_to_first_token_ms\":null,\"provider\":null,\"host\":null,\"operation\":null,"
 	"\"api\":null,\"model_requested\":null,\"model\":null,\"stream\":false,\"status\":null,"
 	"\"outcome\":null,\"basis\":\"unpriced\",\"tokens\":null,\"usage_raw\":null,"
-	"\"usage_conflict\":false,\"usage_missing\":null,\"tool_units\":{},\"cost_usd\":null,"
+	"\"usage_conflict\":false,\"usage_missing\":null,\"estimated_by\":null,\"tool_units\":{},"
+	"\"cost_usd\":null,"
 	"\"cost_pusd\":null,\"list_"
 	"cost_usd\":null,"
 	"\"list_cost_pusd\":null,\"billable\":false,\"billed_by\":null,\"collapsed_by\":null,"
@@ -113,7 +115,8 @@ static void test_contract_keys(void **state)
 		"billing_mode",	   "response_id",   "request_id",    "attempt",
 		"operation_id",	   "trace_id",	    "session_id",    "key_fingerprint",
 		"workload",	   "tags",	    "gaps",	     "list_cost_pusd",
-		"billable",	   "billed_by",	    "collapsed_by",  "on_behalf_of"};
+		"billable",	   "billed_by",	    "collapsed_by",  "on_behalf_of",
+		"estimated_by"};
 	static const char *const wide_keys[] = {"tag_sources",	   "seq",
 						"revision",	   "host_role",
 						"unpriced_reason", "credential_kind"};
@@ -279,17 +282,20 @@ static const char spend_lines[] =
 	"{\"model\":\"gpt-4o-2024-08-06\",\"comm\":\"python3\",\"calls\":2,"
 	"\"tokens\":{\"input_uncached\":200,\"input_cache_read\":100,\"output_text\":40},"
 	"\"tool_units\":{\"web_search\":4},\"cost_usd\":\"0.0005125\",\"at_least\":false,"
+	"\"estimated\":false,"
 	"\"cost_by_basis\":{\"reported_usage\":\"0.0005125\"},"
 	"\"calls_by_basis\":{\"reported_usage\":2},\"calls_unpriced\":0,"
 	"\"subscription_list_usd\":\"0.0005125\",\"total\":false}\n"
 	"{\"model\":\"(none)\",\"comm\":\"python3\",\"calls\":1,"
 	"\"tokens\":{\"input_uncached\":100,\"input_cache_read\":50,\"output_text\":20},"
-	"\"tool_units\":{\"web_search\":2},\"cost_usd\":\"0\",\"at_least\":true,"
+	"\"tool_units\":{\"web_search\":2},\"cost_usd\":\"0\",\"at_least\":true,\"estimated\":"
+	"false,"
 	"\"cost_by_basis\":{\"unpriced\":\"0\"},\"calls_by_basis\":{\"unpriced\":1},"
 	"\"calls_unpriced\":1,\"subscription_list_usd\":\"0\",\"total\":false}\n"
 	"{\"model\":null,\"comm\":null,\"calls\":3,"
 	"\"tokens\":{\"input_uncached\":300,\"input_cache_read\":150,\"output_text\":60},"
 	"\"tool_units\":{\"web_search\":6},\"cost_usd\":\"0.0005125\",\"at_least\":true,"
+	"\"estimated\":false,"
 	"\"cost_by_basis\":{\"reported_usage\":\"0.0005125\",\"unpriced\":\"0\"},"
 	"\"calls_by_basis\":{\"reported_usage\":2,\"unpriced\":1},\"calls_unpriced\":1,"
 	"\"subscription_list_usd\":\"0.0005125\",\"total\":true}\n";

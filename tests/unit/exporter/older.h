@@ -33,7 +33,7 @@ static inline void drop_columns(sqlite3 *db, const char *table)
 	text_printf(&sql,
 		    "SELECT 'ALTER TABLE %s DROP COLUMN '||name FROM pragma_table_info('%s') WHERE "
 		    "name GLOB 'on_behalf_of*' OR "
-		    "name IN('usage_conflict','usage_missing','collapsed_by')",
+		    "name IN('usage_conflict','usage_missing','estimated_by','collapsed_by')",
 		    table, table);
 	assert_int_equal(sqlite3_prepare_v2(db, text_cstr(&sql), -1, &stmt, NULL), SQLITE_OK);
 	text_free(&sql);
