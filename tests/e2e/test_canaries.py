@@ -7,6 +7,7 @@ import gzip
 import json
 import os
 import signal
+import subprocess
 import sys
 import tempfile
 import urllib.parse
@@ -16,6 +17,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "lib"))
 import clients
 from harness import Agent, Skip, main, wait_until
+from http2 import PlainProvider
 from provider import Provider
 
 CANARY = "canary-8f1e6c0b-prompt"
@@ -76,6 +78,18 @@ def every_shape(provider):
     return len(provider.truth_rows()) - before
 
 
+def by_plain_http(provider):
+    """To a port that is metered at the socket. Returns how many rows that makes."""
+    for stream in (False, True):
+        body = {"model": "gpt-4o-mini", "stream": stream,
+                "messages": [{"role": "user", "content": CANARY}]}
+        subprocess.run(["curl", "-sS", "-H", "Authorization: Bearer " + KEY, "-H",
+                        "Content-Type: application/json", "-d", json.dumps(body),
+                        "http://127.0.0.1:%d/v1/chat/completions" % provider.port],
+                       capture_output=True, check=True, timeout=60, env={"SECRET": CANARY})
+    return len(provider.truth_rows())
+
+
 def shown(agent):
     """What an agent shows to whoever asks."""
     for path in ("/metrics", "/", "/readyz", "/api/v1/status", "/" + CANARY):
@@ -106,9 +120,11 @@ def check(outputs):
 def content_and_keys_stay_in_memory(build):
     """Every client and shape at the loudest log level; the agent is then made to crash."""
     with tempfile.TemporaryDirectory(prefix="tolltap-test.") as temporary, \
-            Agent(build, "--log.level=debug", env={"TMPDIR": temporary}) as agent, \
+            PlainProvider() as plain, \
+            Agent(build, "--log.level=debug", "--plaintext.ports=%d" % plain.port,
+                  "--provider.host=127.0.0.1=openai", env={"TMPDIR": temporary}) as agent, \
             Provider() as provider:
-        expected = every_shape(provider)
+        expected = every_shape(provider) + by_plain_http(plain)
         wait_until(lambda: len(agent.rows()) == expected, 10, "%d rows" % expected)
         outputs = list(shown(agent))
         for pid in agent.pids():

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 import clients
 from harness import Agent, Skip, main, wait_until
-from http2 import Http2Client, Http2Provider
+from http2 import Http2Client, Http2Provider, node
 
 WEB = "www.example.test"
 
@@ -99,6 +99,61 @@ def large_bodies_and_cut_answers(build):
         assert agent.metric_sum("tolltap_decode_errors_total") == 0
 
 
+# Ends neither stream nor connection: that is the client's to do.
+OPEN_ENDED = """
+import fs from 'node:fs'; import http2 from 'node:http2';
+const [cert, key] = process.argv.slice(1).map((f) => fs.readFileSync(f));
+const usage = {prompt_tokens: 31, completion_tokens: 17, total_tokens: 48};
+const server = http2.createSecureServer({cert, key});
+server.on('stream', (stream) => {
+  stream.on('error', () => {});
+  stream.respond({':status': 200, 'content-type': 'text/event-stream'});
+  for (const event of [{id: 'chatcmpl-open', object: 'chat.completion.chunk',
+      model: 'gpt-4o-mini-2024-07-18', choices: [{index: 0, delta: {content: 'hello'}}]},
+      {object: 'chat.completion.chunk', choices: [], usage}])
+    stream.write('data: ' + JSON.stringify(event) + '\\n\\n');
+  stream.write('data: [DONE]\\n\\n');
+});
+server.listen(0, '127.0.0.1', () => console.log(server.address().port));
+"""
+
+# Leaves at the last event, as SDKs do that close what they have read: by exit, or by a reset.
+LEAVES = """
+import fs from 'node:fs'; import http2 from 'node:http2';
+const [port, ca, how] = process.argv.slice(1);
+const session = http2.connect('https://api.openai.com:' + port, {ca: fs.readFileSync(ca),
+  lookup: (_, options, done) => done(null, [{address: '127.0.0.1', family: 4}])});
+const stream = session.request({':method': 'POST', ':path': '/v1/chat/completions',
+  'content-type': 'application/json'});
+stream.end(JSON.stringify({model: 'gpt-4o-mini', stream: true, messages: [],
+  stream_options: {include_usage: true}}));
+stream.on('data', (piece) => {
+  if (!piece.includes('[DONE]')) return;
+  if (how === 'exit') process.exit(0);
+  stream.close(http2.constants.NGHTTP2_CANCEL, () => session.close());
+});
+"""
+
+
+def leaving_at_the_last_event(build):
+    """The answer says that it is over; no END_STREAM ever comes. The call is whole."""
+    with Http2Provider() as provider, Agent(build) as agent:
+        key = os.path.join(os.path.dirname(provider.cacert), "key.pem")
+        server = subprocess.Popen([node(), "--input-type=module", "-e", OPEN_ENDED, provider.cacert,
+                                   key], text=True, stdout=subprocess.PIPE)
+        try:
+            port = server.stdout.readline().strip()
+            for how in ("exit", "reset"):
+                subprocess.run([node(), "--input-type=module", "-e", LEAVES, port, provider.cacert,
+                                how], check=True, timeout=30)
+            for row in agent.wait_rows(2):
+                assert row["outcome"] == "ok" and row["basis"] == "reported_usage", row
+                assert row["tokens"] == {"input_uncached": 31, "output_text": 17}, row
+        finally:
+            server.kill()
+            server.wait()
+
+
 def other_traffic_is_not_copied(build):
     """Not even a POST to the path of an API: its path and host are packed."""
     page = {"path": "/", "headers": {}}
@@ -165,5 +220,5 @@ def open_before_the_agent(build):
 if __name__ == "__main__":
     sys.exit(main([
         curl_every_api, httpx_by_its_own_frames, streams_of_one_connection,
-        large_bodies_and_cut_answers, other_traffic_is_not_copied, a_host_becomes_listed,
-        next_worker_joins_the_connection, open_before_the_agent]))
+        large_bodies_and_cut_answers, leaving_at_the_last_event, other_traffic_is_not_copied,
+        a_host_becomes_listed, next_worker_joins_the_connection, open_before_the_agent]))

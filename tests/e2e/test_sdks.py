@@ -126,8 +126,8 @@ def groq(build):
 
 
 def websocket_sessions(build):
-    """Four turns of a realtime session each: uncompressed, compressed afresh, with context kept."""
-    check(build, "ws", 12)
+    """Four turns each of realtime and of Responses: uncompressed, compressed afresh, context kept."""
+    check(build, "ws", 24)
 
 
 if __name__ == "__main__":

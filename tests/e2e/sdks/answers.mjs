@@ -187,21 +187,47 @@ export function answerTo(host, path, body) {
 	return answers.find((a) => a.host === host && a.path === path && a.asks === asks);
 }
 
-// A realtime session: what it answers to each response.create, and the row of that.
-export const realtime = {
-	host: openai, path: "/v1/realtime",
-	session: { type: "session.created", session: { id: "sess_1", model: "gpt-realtime" } },
-	turn: (n) => ({
-		events: [
-			{ type: "response.created", response: { id: `resp_${n}`, status: "in_progress" } },
-			{ type: "response.output_text.delta", response_id: `resp_${n}`,
-				delta: "hello ".repeat(n * 50) },
-			{ type: "response.done", response: { id: `resp_${n}`, object: "realtime.response",
-				status: "completed", output: [], usage: {
-					total_tokens: 300 + 2 * n, input_tokens: 200 + n, output_tokens: 100 + n,
-					input_token_details: { text_tokens: 200, audio_tokens: n, cached_tokens: 0 },
-					output_token_details: { text_tokens: n, audio_tokens: 100 } } } }],
-		truth: { ...streamed, provider: "openai", model: "gpt-realtime",
-			tokens: { input_uncached: 200, input_audio: n, output_text: n, output_audio: 100 } },
-	}),
+// Sessions by their path: the first message, what is asked of each turn, the events that answer it,
+// and its row.
+const realtimeUsage = (n) => ({ total_tokens: 300 + 2 * n, input_tokens: 200 + n,
+	output_tokens: 100 + n,
+	input_token_details: { text_tokens: 200, audio_tokens: n, cached_tokens: 0 },
+	output_token_details: { text_tokens: n, audio_tokens: 100 } });
+
+export const sessions = {
+	"/v1/realtime": {
+		first: { type: "session.created", session: { id: "sess_1", model: "gpt-realtime" } },
+		ask: { type: "response.create" },
+		last: "response.done",
+		turn: (n) => ({
+			events: [
+				{ type: "response.created", response: { id: `resp_${n}`, status: "in_progress" } },
+				{ type: "response.output_text.delta", response_id: `resp_${n}`,
+					delta: "hello ".repeat(n * 50) },
+				{ type: "response.done", response: { id: `resp_${n}`, object: "realtime.response",
+					status: "completed", output: [], usage: realtimeUsage(n) } }],
+			truth: { ...streamed, provider: "openai", api: "realtime", model: "gpt-realtime",
+				tokens: { input_uncached: 200, input_audio: n, output_text: n, output_audio: 100 } },
+		}),
+	},
+	// As Codex speaks: the answers are those of Responses.
+	"/v1/responses": {
+		first: undefined,
+		ask: { type: "response.create", model: "gpt-5", input: "hello" },
+		last: "response.completed",
+		turn: (n) => ({
+			events: [
+				{ type: "response.created", sequence_number: 0,
+					response: { ...response("in_progress", null), id: `resp_ws_${n}` } },
+				{ type: "response.output_text.delta", sequence_number: 1, item_id: "m",
+					output_index: 0, content_index: 0, delta: "hello ".repeat(n * 50) },
+				{ type: "response.completed", sequence_number: 2, response: {
+					...response("completed", { input_tokens: 500 + n, output_tokens: 60 + n,
+						total_tokens: 560 + 2 * n, input_tokens_details: { cached_tokens: 400 },
+						output_tokens_details: { reasoning_tokens: 50 } }), id: `resp_ws_${n}` } }],
+			truth: { ...streamed, provider: "openai", api: "responses", model: "gpt-5-2025-08-07",
+				tokens: { input_uncached: 100 + n, input_cache_read: 400, output_text: 10 + n,
+					output_reasoning: 50 } },
+		}),
+	},
 };

@@ -5,6 +5,7 @@
 import dns from "node:dns";
 import { createRequire } from "node:module";
 import { Agent } from "node:https";
+import { sessions } from "./answers.mjs";
 
 const require = createRequire(import.meta.url);
 const [, , sdk, port] = process.argv;
@@ -101,26 +102,31 @@ async function groq() {
 	await drain(await client.chat.completions.create({ ...request, stream: true }));
 }
 
-// Four turns of a realtime session with each setting of compression.
-async function ws() {
+// Four turns of one session.
+function talk(path, session, deflate) {
 	const { WebSocket } = require("ws");
-	for (const deflate of ["none", "fresh", "kept"]) {
-		const url = `wss://api.openai.com:${port}/v1/realtime?model=gpt-realtime&deflate=${deflate}`;
-		const socket = new WebSocket(url, { perMessageDeflate: deflate !== "none" && { threshold: 0 },
+	const socket = new WebSocket(
+		`wss://api.openai.com:${port}${path}?model=gpt-realtime&deflate=${deflate}`,
+		{ perMessageDeflate: deflate !== "none" && { threshold: 0 },
 			headers: { Authorization: `Bearer ${apiKey}` } });
-		await new Promise((resolve, reject) => {
-			let turns = 0;
-			const ask = () => socket.send(JSON.stringify({ type: "response.create" }));
-			socket.on("error", reject);
-			socket.on("open", ask);
-			socket.on("message", (message) => {
-				if (JSON.parse(message).type !== "response.done") return;
-				if (++turns === 4) socket.close(1000);
-				else ask();
-			});
-			socket.on("close", () => resolve());
+	return new Promise((resolve, reject) => {
+		let turns = 0;
+		const ask = () => socket.send(JSON.stringify(session.ask));
+		socket.on("error", reject);
+		socket.on("open", ask);
+		socket.on("message", (message) => {
+			if (JSON.parse(message).type !== session.last) return;
+			if (++turns === 4) socket.close(1000);
+			else ask();
 		});
-	}
+		socket.on("close", () => resolve());
+	});
+}
+
+// With each setting of compression.
+async function ws() {
+	for (const [path, session] of Object.entries(sessions))
+		for (const deflate of ["none", "fresh", "kept"]) await talk(path, session, deflate);
 }
 
 const sdks = { openai, anthropic, google, bedrock, bedrockHttp1, cohere, mistral, groq, ws };

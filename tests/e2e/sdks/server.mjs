@@ -5,7 +5,7 @@
 import fs from "node:fs";
 import http2 from "node:http2";
 import { createRequire } from "node:module";
-import { answerTo, realtime } from "./answers.mjs";
+import { answerTo, sessions } from "./answers.mjs";
 import { wires } from "./wire.mjs";
 
 const { WebSocketServer } = createRequire(import.meta.url)("ws");
@@ -45,13 +45,14 @@ const deflates = { none: false,
 	fresh: { serverNoContextTakeover: true, clientNoContextTakeover: true, threshold: 0 },
 	kept: { threshold: 0 } };
 
-function serveSession(socket) {
+function serveSession(socket, request) {
+	const session = sessions[new URL(request.url, "https://x").pathname];
 	let turns = 0;
-	socket.send(JSON.stringify(realtime.session));
+	if (session.first) socket.send(JSON.stringify(session.first));
 	socket.on("message", (message) => {
 		if (JSON.parse(message).type !== "response.create") return;
-		const turn = realtime.turn(++turns);
-		tell(turn.truth, { host: realtime.host, http: "1.1" });
+		const turn = session.turn(++turns);
+		tell(turn.truth, { host: "api.openai.com", http: "1.1" });
 		for (const event of turn.events) socket.send(JSON.stringify(event));
 	});
 }
@@ -64,7 +65,7 @@ const sockets = Object.fromEntries(Object.entries(deflates).map(([name, perMessa
 server.on("upgrade", (request, socket, head) => {
 	const how = new URL(request.url, "https://x").searchParams.get("deflate");
 	sockets[how].handleUpgrade(request, socket, head, (ready) =>
-		sockets[how].emit("connection", ready));
+		sockets[how].emit("connection", ready, request));
 });
 
 server.listen(0, "127.0.0.1", () => console.log(server.address().port));
