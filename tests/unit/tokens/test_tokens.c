@@ -128,7 +128,8 @@ static void long_texts_in_any_pieces(void **state)
 
 	(void)state;
 	for (unsigned i = 0; all.len + 16 < sizeof(text); i++)
-		all.len += (size_t)sprintf(text + all.len, "%s", words[i * 7919 % 8]);
+		all.len += (size_t)snprintf(text + all.len, sizeof(text) - all.len, "%s",
+					    words[i * 7919 % 8]);
 	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
 		uint64_t whole = count(tokenizers[i], all, 0, NULL);
 
