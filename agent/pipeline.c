@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "agent/base/counters.h"
 #include "agent/base/log.h"
 #include "agent/exchange/batch_dates.h"
 #include "agent/exchange/operation.h"
@@ -108,8 +107,6 @@ static void on_settled(void *user, struct call *call, uint64_t ended_ns)
 	struct pipeline *p = user;
 
 	price_call(p->catalog, call);
-	if (call->usage.mismatch)
-		counter_add(COUNTER_USAGE_MISMATCH, 1);
 	if (!call->collapsed_by)
 		note_unknown_role(p, call);
 	if (complete(p, call))

@@ -278,6 +278,8 @@ void aggregate_add(struct aggregate *a, const struct call *call, const char *mod
 
 	if (call->collapsed_by) /* tolltap_gateway_legs_total counts it */
 		return;
+	if (call->usage.mismatch)
+		counter_add(COUNTER_USAGE_MISMATCH, 1);
 	pthread_mutex_lock(&a->lock);
 	add_cost(a, call, model);
 	add_tokens(a, call, model);

@@ -209,6 +209,8 @@ static void on_call(void *user, const struct call *call, const char *model_id)
 	struct sink *sink = user;
 
 	(void)model_id;
+	if (call->usage.mismatch) /* as the metrics do */
+		counter_add(COUNTER_USAGE_MISMATCH, 1);
 	sink->rejected += ledger_append(sink->ledger, call) != 0;
 }
 

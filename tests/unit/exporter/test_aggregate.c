@@ -131,6 +131,22 @@ static void test_one_call(void **state)
 	assert_string_equal(body, one_call);
 }
 
+/* Once for each call that counts, not for what is read back again. */
+static void test_mismatch(void **state)
+{
+	uint64_t before = counter_get(COUNTER_USAGE_MISMATCH);
+	struct call call;
+
+	(void)state;
+	sample_call(&call, 0);
+	call.usage.mismatch = false;
+	aggregate_add(a, &call, "m");
+	assert_int_equal(counter_get(COUNTER_USAGE_MISMATCH), before);
+	call.usage.mismatch = true;
+	aggregate_add(a, &call, "m");
+	assert_int_equal(counter_get(COUNTER_USAGE_MISMATCH), before + 1);
+}
+
 static void test_labels_and_reasons(void **state)
 {
 	struct call call;
@@ -332,15 +348,11 @@ static void test_documented(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_one_call),
-		TEST(test_labels_and_reasons),
-		TEST(test_money),
-		TEST(test_cap_keeps_money),
-		TEST(test_counters_start_at_zero),
-		TEST(test_openmetrics),
-		TEST(test_no_series_twice),
-		TEST(test_promtool),
-		TEST(test_documented),
+		TEST(test_one_call),	       TEST(test_mismatch),
+		TEST(test_labels_and_reasons), TEST(test_money),
+		TEST(test_cap_keeps_money),    TEST(test_counters_start_at_zero),
+		TEST(test_openmetrics),	       TEST(test_no_series_twice),
+		TEST(test_promtool),	       TEST(test_documented),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
