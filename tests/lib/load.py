@@ -12,9 +12,10 @@ import time
 
 WHOLE = ("ok", "reported_usage")
 LEFT = ("aborted", "partial")
-# A row without an id may be anybody's; those of other programs on this host are none of ours.
+# A row without an id is ours unless a program made it that is none of the load's.
 QUERY = ("SELECT seq,request_id,outcome,basis,gaps,input_uncached,output_text,pid,started_at_us"
-         " FROM events WHERE seq>? AND (comm='load' OR comm IS NULL) ORDER BY seq")
+         " FROM events WHERE seq>? AND (request_id IS NOT NULL OR ifnull(comm,'')"
+         " NOT IN ('node','curl','python3')) ORDER BY seq")
 LOST = ("tolltap_capture_lost_events_total", "tolltap_capture_evicted_entries_total",
         "tolltap_connections_evicted_total", "tolltap_ledger_dropped_total",
         "tolltap_discovery_table_full_total")
