@@ -256,7 +256,7 @@ static int start_pipeline(struct worker *w, struct catalog *catalog,
 	if (rc)
 		return rc;
 	opts.courier = w->courier;
-	rc = tokenizers_open(&w->tokenizers, NULL);
+	rc = strcmp(w->config->estimate, "yes") ? 0 : tokenizers_open(&w->tokenizers, NULL);
 	if (rc)
 		log_warn("usage",
 			 "no tables of tokens (%s): streams without usage are not estimated",

@@ -43,6 +43,7 @@ struct config {
 	int64_t ring_bytes;	  /* --capture.ring-bytes */
 	char *attach;		  /* --capture.attach: auto, session, multi, perf */
 	char *returns;		  /* --capture.returns: auto, trampoline, sites */
+	char *estimate;		  /* --usage.estimate: yes, no */
 	char *plaintext_ports;	  /* --plaintext.ports: "8000,11434"; NULL = none */
 	int64_t scan_interval_s;  /* --discovery.scan-interval-seconds */
 	char *output;		  /* --output: table, json, csv (query commands) */

@@ -14,6 +14,7 @@
 static const char *const log_levels[] = {"error", "warn", "info", "debug", NULL};
 static const char *const attach_ways[] = {"auto", "session", "multi", "perf", NULL};
 static const char *const return_ways[] = {"auto", "trampoline", "sites", NULL};
+static const char *const yes_or_no[] = {"yes", "no", NULL};
 static const char *const output_forms[] = {"table", "json", "csv", NULL};
 
 #define AT(field) offsetof(struct config, field)
@@ -49,6 +50,8 @@ const struct option options[] = {
 	 "WAY", "how probes are attached; auto takes the best this kernel passes"},
 	{"capture.returns", OPTION_CHOICE, SCOPE_AGENT, AT(returns), 0, "auto", "", 0, 0,
 	 return_ways, "WAY", "how results are read; auto follows the start-up self-test"},
+	{"usage.estimate", OPTION_CHOICE, SCOPE_AGENT, AT(estimate), 0, "no", "", 0, 0, yes_or_no,
+	 "yes|no", "count the text of streams that were not asked for usage; costs CPU time"},
 	{"plaintext.ports", OPTION_PORTS, SCOPE_AGENT, AT(plaintext_ports), 0, "", "none", 0, 0,
 	 NULL, "PORT,...", "meter plain HTTP to these ports too, at every socket of the host"},
 	{"discovery.scan-interval-seconds", OPTION_INTEGER, SCOPE_AGENT, AT(scan_interval_s), 0,
