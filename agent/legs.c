@@ -167,8 +167,11 @@ static bool has_id(const struct call *call)
 	return strlen(call->response_id) >= LEGS_ID_MIN;
 }
 
-/* False where the answer says too little to be known again. */
-static bool billed_key(const struct call *call, uint8_t key[16])
+/*
+ * False where the answer says too little to be known again. A bill of a front is its host's alone:
+ * only that may say it again out of its cache; host "" is for a provider's, which any gateway may.
+ */
+static bool billed_key(const struct call *call, const char *host, uint8_t key[16])
 {
 	struct sha256_ctx hash;
 	uint8_t usage[16];
@@ -179,26 +182,35 @@ static bool billed_key(const struct call *call, uint8_t key[16])
 	sha256_init(&hash);
 	sha256_update(&hash, strlen(call->response_id), (const uint8_t *)call->response_id);
 	sha256_update(&hash, sizeof(usage), usage);
+	sha256_update(&hash, strlen(host), (const uint8_t *)host);
 	sha256_digest(&hash, 16, key);
 	return true;
 }
 
-static const char *billed_find(const struct legs *l, const struct call *call)
+static const char *billed_at(const struct legs *l, const struct call *call, const char *host)
 {
 	struct billed *found = NULL;
 	uint8_t key[16];
 
-	if (billed_key(call, key))
+	if (billed_key(call, host, key))
 		HASH_FIND(hh, l->known, key, sizeof(key), found);
 	return found ? found->by : NULL;
+}
+
+static const char *billed_find(const struct legs *l, const struct call *front)
+{
+	const char *by = billed_at(l, front, "");
+
+	return by ? by : billed_at(l, front, front->host);
 }
 
 static void billed_note(struct legs *l, const struct call *call)
 {
 	struct billed *place = &l->billed[l->next];
+	const char *host = is_front(call) ? call->host : "";
 	uint8_t key[16];
 
-	if (!billed_key(call, key) || billed_find(l, call))
+	if (!billed_key(call, host, key) || billed_at(l, call, host))
 		return;
 	if (place->used) {
 		counter_add(COUNTER_LEGS_EVICTED_BILLED, 1);

@@ -325,6 +325,10 @@ def wanted_basis(exchange):
 
 def cost_differences(exchange, row, prices, reported=None):
     """reported: by the provider, of this row."""
+    if row["collapsed_by"]:  # the same answer of a host without a role, in another framing: billed once
+        if row["cost_pusd"] != 0 or row["billable"]:
+            yield "cost_pusd: %s of a leg that is no bill" % row["cost_pusd"]
+        return
     reported = reported or exchange.expected.get("provider_reported_cost_usd")
     if row["basis"] == "provider_reported":
         upstream = (exchange.expected.get("extra") or {}).get("upstream_cost_usd", 0)

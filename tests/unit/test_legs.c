@@ -208,6 +208,20 @@ static void a_cache_hit_without_an_upstream(void **state)
 	assert_string_equal(out[1].billed_by, "openai");
 }
 
+/* Another host that gives the same id is no cache of the first. */
+static void two_hosts_with_one_id(void **state)
+{
+	struct call f = front("chatcmpl-1", 10), other = front("chatcmpl-1", 10);
+
+	(void)state;
+	snprintf(f.host, sizeof(f.host), "one.test");
+	snprintf(other.host, sizeof(other.host), "two.test");
+	legs_done(legs, &f, 1 * S, 2 * S);
+	legs_done(legs, &other, 3 * S, 4 * S);
+	expect_bill(&out[0]);
+	expect_bill(&out[1]);
+}
+
 /* Providers' ids are not unique: calls to providers themselves never collapse. */
 static void providers_themselves_never_collapse(void **state)
 {
@@ -326,6 +340,7 @@ int main(void)
 		TEST(a_retry_in_the_gateway),
 		TEST(a_cache_hit),
 		TEST(a_cache_hit_without_an_upstream),
+		TEST(two_hosts_with_one_id),
 		TEST(providers_themselves_never_collapse),
 		TEST(a_process_is_no_gateway_of_its_own),
 		TEST(short_ids_are_none),
