@@ -224,8 +224,9 @@ struct place {
 	__u64 first, first_len;
 };
 
-static __always_inline int find_place(const struct syscall *s, const struct pt_regs___kernel *regs,
-				      __u64 moved, struct place *place)
+/* What cannot be read there is a gap. */
+static __always_inline void find_place(const struct syscall *s, const struct pt_regs___kernel *regs,
+				       __u64 moved, struct place *place)
 {
 	struct user_msghdr message;
 	struct user_iovec iov;
@@ -233,20 +234,20 @@ static __always_inline int find_place(const struct syscall *s, const struct pt_r
 
 	*place = (struct place){.first = at, .first_len = moved};
 	if (s->form == FORM_BUFFER)
-		return 0;
-	place->vector = at;
+		return;
+	*place = (struct place){.vector = at};
 	place->count = ARGUMENT_2(regs);
 	if (s->form == FORM_MESSAGE) {
+		place->count = 0;
 		if (bpf_probe_read_user(&message, sizeof(message), (void *)at))
-			return -1;
+			return;
 		place->vector = message.iov;
 		place->count = message.iov_count;
 	}
 	if (bpf_probe_read_user(&iov, sizeof(iov), (void *)place->vector))
-		return -1;
+		return;
 	place->first = iov.base;
 	place->first_len = iov.len < moved ? iov.len : moved;
-	return 0;
 }
 
 static __always_inline const struct syscall *syscall_of(const struct pt_regs___kernel *regs)
@@ -307,8 +308,7 @@ int syscall_returns(struct bpf_raw_tracepoint_args *ctx)
 			ended(&key);
 		return 0;
 	}
-	if (find_place(s, regs, moved, &place))
-		return 0;
+	find_place(s, regs, moved, &place);
 	conn = bpf_map_lookup_elem(&conns, &key);
 	if (conn && s->dir == TT_WRITE)
 		conn_renew(conn);

@@ -265,6 +265,16 @@ static const char *const body_paths[] = {
 };
 _Static_assert(ARRAY_LEN(body_rows) == ARRAY_LEN(body_paths), "one row per path");
 
+/* From here on they are text that is only counted: without an estimate nobody looks at it. */
+static size_t body_path_count(const struct request_units *units)
+{
+	size_t n = 0;
+
+	while (n < ARRAY_LEN(body_rows) && (units->estimate || body_rows[n].field < BODY_PROMPT))
+		n++;
+	return n;
+}
+
 struct request_body {
 	struct call *call;
 	struct request_units *units;
@@ -280,7 +290,7 @@ struct request_body {
 /* "properties.city.type" -> "type" */
 static struct slice last_key(struct slice tail)
 {
-	const char *dot = memrchr(tail.ptr, '.', tail.len);
+	const char *dot = tail.len ? memrchr(tail.ptr, '.', tail.len) : NULL;
 
 	return dot ? (struct slice){dot + 1, tail.len - (size_t)(dot + 1 - tail.ptr)} : tail;
 }
@@ -319,7 +329,8 @@ static void on_value(void *user, const struct json_value *v)
 	case BODY_PROMPT:
 		estimate_input_end(b->units->estimate);
 		break;
-	case BODY_TOOL: /* the last key of a place, and what stands there */
+	case BODY_TOOL: /* only where text is counted: the last key of a place, and what stands
+			   there */
 		estimate_input(b->units->estimate, last_key(v->tail));
 		estimate_input_end(b->units->estimate);
 		estimate_input(b->units->estimate, v->text);
@@ -397,7 +408,7 @@ int request_body_new(struct request_body **out, struct call *call, struct reques
 	b->units = units;
 	b->readable = true;
 	b->is_form = multipart_init(&b->form, http_head_get(head, "content-type"), &form_ops, b);
-	err = json_paths_new(&b->paths, body_paths, ARRAY_LEN(body_paths));
+	err = json_paths_new(&b->paths, body_paths, body_path_count(units));
 	if (!err)
 		err = json_scan_new(&b->scan, b->paths, &body_ops, b);
 	if (!err && fields)
