@@ -13,6 +13,7 @@
 #include "agent/held.h"
 #include "agent/legs.h"
 #include "agent/stream/conn.h"
+#include "agent/tokens/tokenizers.h"
 #include "bpf/events.h"
 
 /* A host metered by its shape, until config gives its role. */
@@ -276,6 +277,8 @@ void pipeline_tick(struct pipeline *p, uint64_t now_ns)
 	if (p->courier)
 		courier_client_tick(p->courier, now_ns);
 	legs_tick(p->legs, now_ns);
+	if (p->env.tokenizers)
+		tokenizers_refill(p->env.tokenizers, now_ns);
 	held_calls_sweep(p->held, now_ns);
 }
 

@@ -38,7 +38,7 @@ struct pipeline_opts {
 	const struct pipeline_ops *ops;
 	void *user;
 	struct broker *broker;		     /* for attribution; NULL when replaying */
-	const struct tokenizers *tokenizers; /* the caller's; NULL: nothing is estimated */
+	struct tokenizers *tokenizers; /* the caller's; NULL: nothing is estimated */
 	struct courier_client *courier;	     /* for names; the caller's; NULL: none are asked for */
 	struct provider_table *providers;    /* taken */
 	struct catalog *catalog;	     /* taken */

@@ -108,7 +108,7 @@ static int begin_meter(struct exchange *x, const struct http_head *head)
 	paths = provider_table_paths(x->env->providers, w->dialect);
 	if (!paths || meter_new(&w->meter, w->dialect, paths, hint))
 		return -ENOMEM;
-	if (w->units.estimate)
+	if (estimate_goes_on(w->units.estimate))
 		meter_on_content(w->meter, on_content, w->units.estimate);
 	return 0;
 }

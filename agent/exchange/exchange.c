@@ -154,11 +154,24 @@ void exchange_request_gap(struct exchange *x, uint64_t n)
 	estimate_stop(x->work->units.estimate);
 }
 
+/* Is the text wanted? Only now is it known. */
+static void end_estimate(struct work *w, enum message_end how)
+{
+	const struct call *c = &w->call;
+
+	if (how == MESSAGE_COMPLETE && c->stream && !w->units.usage_asked)
+		estimate_request_end(w->units.estimate,
+				     c->model_requested[0] ? c->model_requested : w->path_model);
+	else
+		estimate_stop(w->units.estimate);
+}
+
 void exchange_request_end(struct exchange *x, enum message_end how)
 {
 	if (!x->work)
 		return;
 	drop_request(x->work);
+	end_estimate(x->work, how);
 	if (how == MESSAGE_COMPLETE)
 		attempt_begin(x);
 }

@@ -59,7 +59,7 @@ struct exchange_ops {
 struct exchange_env {
 	const struct provider_table *providers;
 	struct operation_table *operations;  /* links retries; NULL = every attempt stands alone */
-	const struct tokenizers *tokenizers; /* NULL: nothing is estimated */
+	struct tokenizers *tokenizers; /* NULL: nothing is estimated */
 	struct batch_dates *batch_dates;  /* when batches were done; NULL = only where they say */
 	const char *machine_id, *boot_id; /* part of every event id; NULL = "" */
 	uint8_t fingerprint_key[32]; /* per install; keyed hashes of credentials and requests */

@@ -305,8 +305,6 @@ static void on_value(void *user, const struct json_value *v)
 	case BODY_TEXT:
 		if (v->type == JSON_STRING)
 			slice_copy((char *)b->call + row->offset, row->size, v->text);
-		if (row->offset == offsetof(struct call, model_requested))
-			estimate_model(b->units->estimate, b->call->model_requested);
 		break;
 	case BODY_STREAM:
 		b->call->stream = v->type == JSON_TRUE;

@@ -289,8 +289,7 @@ static void estimate_usage(struct work *w)
 	struct call *c = &w->call;
 	bool missing = c->usage_missing == MISSING_NOT_ASKED || c->usage_missing == MISSING_CUT;
 
-	if (missing && !c->usage.known && c->stream && !w->units.usage_asked && !c->gaps &&
-	    w->hash_state == HASH_WHOLE)
+	if (missing && !c->usage.known && !c->gaps)
 		estimate_take(w->units.estimate, c);
 }
 

@@ -92,8 +92,25 @@ int tokenizers_open(struct tokenizers **out, const char *dir)
 		tokenizers_free(t);
 		return err;
 	}
+	t->allowance_bytes = TOKENIZERS_BYTES_PER_S;
 	*out = t;
 	return 0;
+}
+
+void tokenizers_refill(struct tokenizers *t, uint64_t now_ns)
+{
+	if (now_ns - t->refilled_ns < NSEC_PER_SEC)
+		return;
+	t->refilled_ns = now_ns;
+	t->allowance_bytes = TOKENIZERS_BYTES_PER_S;
+}
+
+size_t tokenizers_allow(struct tokenizers *t, size_t n)
+{
+	if (n > t->allowance_bytes)
+		n = t->allowance_bytes;
+	t->allowance_bytes -= n;
+	return n;
 }
 
 void tokenizers_free(struct tokenizers *t)

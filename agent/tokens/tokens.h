@@ -13,7 +13,7 @@
 
 #include "agent/base/base.h"
 
-#define TOKENS_HELD_MAX 4096
+#define TOKENS_HELD_MAX 1024
 #define TOKENS_RUN_MAX	512
 #define TOKENS_TEXT_MAX (128u << 10)
 
@@ -32,6 +32,8 @@ int token_counter_new(struct token_counter **out, struct tokenizer *t) TT_MUST_C
 void token_counter_free(struct token_counter *c); /* NULL is fine */
 
 void token_counter_feed(struct token_counter *c, struct slice text); /* UTF-8; else bytes */
+/* So many bytes more are only told of: taken by the density of the text's others, and inexact. */
+void token_counter_skip(struct token_counter *c, uint64_t bytes);
 /* The text is over: another is counted for itself. */
 void token_counter_end(struct token_counter *c);
 

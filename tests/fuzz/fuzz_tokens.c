@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Text of any bytes, in any pieces: the same count, within its bounds. */
+/*
+ * Text of any bytes, in any pieces: the same count, within its bounds; and words end where the
+ * pattern ends them.
+ */
 #include "fuzz.h"
 
+#include "agent/tokens/table.h"
 #include "agent/tokens/tokenizers.h"
 
 static struct tokenizers *tokenizers;
@@ -22,6 +26,21 @@ static uint64_t count(struct tokenizer *t, struct cutter cutter, bool *exact)
 	return total;
 }
 
+static void words_end_as_the_pattern_says(const uint8_t *data, size_t size)
+{
+	size_t n = 0;
+
+	while (n < size && data[n] < 0x80) /* valid UTF-8 */
+		n++;
+	for (size_t i = 0; i < n; i++) {
+		size_t end = token_word_end((const char *)data, i, n);
+
+		for (size_t table = 0; end && table < TOKEN_TABLES; table++)
+			must_hold(tokenizer_pattern_end(tokenizers->table[table],
+							(const char *)data, i, n) == end);
+	}
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	if (!tokenizers)
@@ -37,5 +56,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		must_hold(whole <= size && (whole > 0) == (size > 0));
 		must_hold(!exact || !cut_exact || whole == cut);
 	}
+	words_end_as_the_pattern_says(data, size);
 	return 0;
 }

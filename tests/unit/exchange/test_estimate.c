@@ -120,6 +120,43 @@ static void where_nothing_is_estimated(void **state)
 	expect_nothing(play("{" MODEL("gpt-4o") "," STREAM ",\"messages\":[" HELLO ",",
 			    DELTA("hello"), MESSAGE_UNSEEN)); /* its end was not seen */
 	expect_nothing(play("no JSON", text, MESSAGE_COMPLETE));
+	assert_int_equal(tokenizers->held_bytes, 0);
+}
+
+/* Beyond the allowance, text counts by its length; the name says so. */
+static void text_beyond_the_allowance(void **state)
+{
+	const char *body = "{" MODEL("gpt-4o") "," STREAM ",\"messages\":[" HELLO "]}";
+
+	(void)state;
+	tokenizers->allowance_bytes = 11; /* hello world */
+	expect_estimate(play(body, DELTA("hello world") DONE, MESSAGE_COMPLETE), BASIS_ESTIMATED,
+			"o200k_base_rough", 2 + 4 + 3, 3);
+	tokenizers->allowance_bytes = 0;
+	expect_estimate(play(body, DELTA("hello world") DONE, MESSAGE_COMPLETE), BASIS_ESTIMATED,
+			"o200k_base_rough", 3 + 4 + 3, 3);
+	tokenizers->allowance_bytes = 22;
+	expect_estimate(play(body, DELTA("hello world") DONE, MESSAGE_COMPLETE), BASIS_ESTIMATED,
+			"o200k_base", 2 + 4 + 3, 2);
+	tokenizers->allowance_bytes = TOKENIZERS_BYTES_PER_S;
+}
+
+/* An answer before the request's end: nobody knows by which table. */
+static void an_answer_that_comes_early(void **state)
+{
+	struct exchange *x;
+
+	(void)state;
+	env.tokenizers = tokenizers;
+	env.operations = operations;
+	x = begin_chat();
+	exchange_request_body(x, SLICE("{" MODEL("gpt-4o") "," STREAM ",\"messages\":[" HELLO));
+	answer_head(x, 200, LINES(EVENTS));
+	answer(x, DELTA("hello"), 3 * SEC);
+	exchange_request_body(x, SLICE("]}"));
+	exchange_request_end(x, MESSAGE_COMPLETE);
+	answer(x, DONE, 3 * SEC);
+	expect_nothing(end(x, MESSAGE_COMPLETE));
 }
 
 static void a_request_with_a_gap(void **state)
@@ -162,6 +199,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(a_stream_that_nobody_asked), TEST(each_family_by_its_table),
 		TEST(a_stream_that_is_cut),	  TEST(where_nothing_is_estimated),
+		TEST(text_beyond_the_allowance),  TEST(an_answer_that_comes_early),
 		TEST(a_request_with_a_gap),	  TEST(tools_are_text),
 	};
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Counts of tokens against what the published encoder counts (vectors.json). */
-#include "agent/tokens/tokens.h"
+#include "agent/tokens/text_hold.h"
+#include "agent/tokens/tokenizers.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -181,6 +182,93 @@ static void what_is_not_exact_says_so(void **state)
 	assert_true(n > 0 && n < 10000);
 }
 
+/* What is only told of is taken by the density of the text before it, or by four bytes a token. */
+static void skipped_text_by_density(void **state)
+{
+	struct token_counter *c = NULL;
+
+	(void)state;
+	assert_int_equal(token_counter_new(&c, tokenizers[0]), 0);
+	token_counter_skip(c, 0);
+	token_counter_feed(c, SLICE("hello"));
+	token_counter_end(c);
+	assert_true(token_counter_is_exact(c));
+	token_counter_skip(c, 401);
+	token_counter_end(c);
+	assert_int_equal(token_counter_total(c), 1 + 101);
+	for (size_t i = 0; i < 100; i++)
+		token_counter_feed(c, SLICE("1234")); /* three digits a token at most */
+	token_counter_skip(c, 40000);
+	token_counter_feed(c, SLICE("nothing of this is counted"));
+	token_counter_end(c);
+	assert_int_equal(token_counter_total(c), 102 + 134 + 40026 * 134 / 400);
+	assert_false(token_counter_is_exact(c));
+	token_counter_free(c);
+}
+
+struct heard {
+	char text[512];
+};
+
+static void hear(void *user, struct slice text)
+{
+	struct heard *h = user;
+	size_t len = strlen(h->text);
+
+	snprintf(h->text + len, sizeof(h->text) - len, "%.*s|", (int)text.len, text.ptr);
+}
+
+static void texts_are_held_until_they_are_wanted(void **state)
+{
+	static char big[TEXT_HOLD_MAX];
+	size_t pool = 0;
+	struct text_hold h = {.pool = &pool}, other = {.pool = &pool};
+	struct heard heard = {""};
+
+	(void)state;
+	text_hold_end(&h); /* none */
+	text_hold_add(&h, SLICE("on"));
+	text_hold_add(&h, SLICE("e"));
+	text_hold_end(&h);
+	text_hold_end(&h);
+	text_hold_add(&h, SLICE("\xff two"));
+	assert_true(pool > 0);
+	text_hold_take(&h, hear, &heard);
+	assert_string_equal(heard.text, "one|\xfe two|");
+	assert_int_equal(pool, 0);
+	text_hold_take(&h, hear, &heard); /* nothing is left */
+	assert_string_equal(heard.text, "one|\xfe two|");
+
+	memset(big, 'x', sizeof(big));
+	text_hold_add(&h, (struct slice){big, sizeof(big) - 1});
+	assert_int_equal(pool, TEXT_HOLD_MAX);
+	assert_int_equal(h.beyond_bytes, 0);
+	text_hold_end(&h); /* the last byte that there is room for */
+	text_hold_add(&h, SLICE("more"));
+	text_hold_add(&h, SLICE("x"));
+	assert_int_equal(h.beyond_bytes, 5);
+	pool = TEXT_POOL_MAX; /* others hold the rest */
+	text_hold_add(&other, SLICE("none"));
+	assert_int_equal(other.beyond_bytes, 4);
+	assert_int_equal(other.size, 0);
+	pool = TEXT_HOLD_MAX;
+	text_hold_take(&h, NULL, NULL);
+	assert_int_equal(pool, 0);
+}
+
+static void an_allowance_a_second(void **state)
+{
+	struct tokenizers t = {.refilled_ns = 5 * NSEC_PER_SEC};
+
+	(void)state;
+	tokenizers_refill(&t, 6 * NSEC_PER_SEC - 1);
+	assert_int_equal(tokenizers_allow(&t, 10), 0);
+	tokenizers_refill(&t, 6 * NSEC_PER_SEC);
+	assert_int_equal(tokenizers_allow(&t, 10), 10);
+	assert_int_equal(tokenizers_allow(&t, SIZE_MAX), TOKENIZERS_BYTES_PER_S - 10);
+	assert_int_equal(tokenizers_allow(&t, 1), 0);
+}
+
 static void files_that_are_none(void **state)
 {
 	struct tokenizer *t = NULL;
@@ -208,6 +296,9 @@ int main(void)
 		cmocka_unit_test(long_texts_in_any_pieces),
 		cmocka_unit_test(texts_are_apart),
 		cmocka_unit_test(what_is_not_exact_says_so),
+		cmocka_unit_test(skipped_text_by_density),
+		cmocka_unit_test(texts_are_held_until_they_are_wanted),
+		cmocka_unit_test(an_allowance_a_second),
 		cmocka_unit_test(files_that_are_none),
 	};
 
