@@ -6,7 +6,7 @@
 #include "agent/tokens/tokens.h"
 
 /* Bounds what counting costs: about a tenth of a core (docs/estimates.md). */
-#define TOKENIZERS_BYTES_PER_S (2u << 20)
+#define TOKENIZERS_BYTES_PER_S (1u << 20)
 
 enum token_table { TABLE_O200K, TABLE_CL100K, TOKEN_TABLES };
 
@@ -33,7 +33,7 @@ size_t tokenizers_allow(struct tokenizers *t, size_t n);
 /* How a model's text is counted, and what a row calls that. */
 struct token_method {
 	/* Bounds what counting costs: about a tenth of a core (docs/estimates.md). */
-#define TOKENIZERS_BYTES_PER_S (2u << 20)
+#define TOKENIZERS_BYTES_PER_S (1u << 20)
 
 	enum token_table table;
 	const char *name; /* "o200k_base"; "o200k_base_other": the model has a table of its own */

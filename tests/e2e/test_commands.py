@@ -127,7 +127,7 @@ def doctor_says_what_to_do_about_missing_usage(build):
 def a_stream_that_nobody_asked_is_estimated(build):
     body = {"model": "gpt-4o-mini", "stream": True,
             "messages": [{"role": "user", "content": "hello world"}]}
-    with Agent(build, "--usage.estimate=yes") as agent, Provider() as provider:
+    with Agent(build) as agent, Provider() as provider:
         env = dict(os.environ, TOLLTAP_TAGS="unasked=%d" % os.getpid())
         clients.curl(provider, body=body, env=env)
         (row,) = agent.wait_rows(

@@ -368,7 +368,12 @@ def differences(exchange, row, prices):
     if row["basis"] not in wanted_basis(exchange):
         yield "basis: %s instead of %s" % (row["basis"], wanted_basis(exchange))
     if not expected["usage"] or exchange.name in ZERO_USAGE_WITH_OUTPUT:
-        if row["tokens"] is not None:
+        if row["usage_missing"] == "not_asked" or row["estimated_by"]:
+            # What it is worth: tests/replay/test_estimates.c
+            counted = row["tokens"] or {}
+            if not (row["estimated_by"] and counted.get("input_uncached") and counted.get("output_text")):
+                yield "not estimated: %s" % row["tokens"]
+        elif row["tokens"] is not None:
             yield "tokens: %s instead of unknown" % row["tokens"]
     elif row["tokens"] is None:
         yield "tokens unknown"

@@ -63,7 +63,8 @@ export const answers = [
 	{ host: openai, path: "/v1/chat/completions", asks: "stream", wire: "sse",
 		documents: [chat("gpt-4o-mini-2024-07-18", { role: "assistant", content: "" }),
 			chat("gpt-4o-mini-2024-07-18", { content: "hello" }), "[DONE]"],
-		truth: { ...streamed, provider: "openai", model: "gpt-4o-mini-2024-07-18", tokens: null,
+		truth: { ...streamed, provider: "openai", model: "gpt-4o-mini-2024-07-18",
+			tokens: { input_uncached: 8, output_text: 1 }, /* hi: 1, its form: 4, the answer's begin: 3 */
 			basis: "estimated", usage_missing: "not_asked" } },
 	{ host: openai, path: "/v1/chat/completions", asks: "stream_options", wire: "sse",
 		documents: [chat("gpt-4o-mini-2024-07-18", { content: "hello" }),
