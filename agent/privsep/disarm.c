@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/privsep/disarm.h"
 
+#include "agent/privsep/channel.h"
+
+#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 struct closing {
@@ -21,7 +25,7 @@ static void *close_some(void *user)
 	return NULL;
 }
 
-void disarm_all(const int *fds, size_t count)
+static void close_side_by_side(const int *fds, size_t count)
 {
 	struct closing c = {.fds = fds, .count = count};
 	pthread_t threads[DISARM_THREADS_MAX];
@@ -34,4 +38,23 @@ void disarm_all(const int *fds, size_t count)
 	close_some(&c);
 	while (started)
 		pthread_join(threads[--started], NULL);
+}
+
+void disarm_all(const int *fds, size_t count)
+{
+	pid_t pid = count ? fork() : -1;
+
+	if (pid == 0) {
+		channel_keep_only(fds, count);
+		close_side_by_side(fds, count);
+		_exit(0);
+	}
+	if (pid < 0) {
+		close_side_by_side(fds, count);
+		return;
+	}
+	for (size_t i = 0; i < count; i++)
+		close(fds[i]); /* not the last */
+	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+		;
 }

@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "lib"))
@@ -194,5 +195,24 @@ def killed_in_the_middle_of_a_call(build):
             other.check()
 
 
+def killed_while_it_takes_probes_away(build):
+    """A task that is killed within the close of a probe would leave the breakpoint in the code."""
+    with tempfile.TemporaryDirectory(prefix="tolltap-test.") as folder:
+        program = compiled("steady_client.c", folder, "-lssl", "-lcrypto")
+        with Client("plain", program) as client:
+            for after_ms in (0, 1, 2, 4, 8, 12, 16, 24, 32, 48):
+                with Agent(build) as agent:
+                    wait_until(client.is_armed, ATTACH_S, "it is probed")
+                    broker = agent.pid_of("broker")
+                    os.kill(broker, signal.SIGTERM)
+                    time.sleep(after_ms / 1000)
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(broker, signal.SIGKILL)
+                    agent.kill()
+                wait_disarmed([client], "broker killed %d ms into its end" % after_ms)
+            client.check()
+
+
 if __name__ == "__main__":
-    sys.exit(main([clients_that_are_hard_to_probe, killed_in_the_middle_of_a_call]))
+    sys.exit(main([clients_that_are_hard_to_probe, killed_in_the_middle_of_a_call,
+                   killed_while_it_takes_probes_away]))
