@@ -97,8 +97,10 @@ static void test_disk_full(void **state)
 	wait_health(l, true);
 	ledger_close(l);
 	assert_int_equal(sql_int("SELECT count(*) FROM calls"), kept + 1);
-	assert_int_equal(sql_int("SELECT count(*) FROM calls WHERE seq<started_at_us-"
-				 "(SELECT min(started_at_us) FROM calls)"),
+	/* In their order; a retry that is under way makes room, so one that follows a refused one
+	 * may be kept. */
+	assert_int_equal(sql_int("SELECT count(*) FROM calls a JOIN calls b ON b.seq=a.seq+1 "
+				 "WHERE b.started_at_us<=a.started_at_us"),
 			 0);
 }
 
