@@ -452,7 +452,7 @@ static bool needs_calls(const struct query_filter *filter, const struct query_ke
 static void put_calls_between(struct sql *sql, int64_t since_us, int64_t until_us)
 {
 	text_puts(&sql->text, "SELECT ");
-	schema_rollup_list_sql(&sql->text, "", true);
+	schema_rollup_list_sql(&sql->text, "", true, sql->version);
 	text_puts(&sql->text, " FROM calls WHERE started_at_us>=? AND started_at_us<?");
 	value_number(sql, since_us);
 	value_number(sql, until_us);
@@ -472,7 +472,7 @@ static void put_rollup_between(struct sql *sql, int64_t since_us, int64_t until_
 		return;
 	}
 	text_puts(&sql->text, "SELECT ");
-	schema_rollup_list_sql(&sql->text, "", false);
+	schema_rollup_list_sql(&sql->text, "", false, sql->version);
 	text_puts(&sql->text, " FROM rollup WHERE hour>=? AND hour<?");
 	value_number(sql, first);
 	value_number(sql, end);
@@ -505,7 +505,7 @@ static void put_spend(struct sql *sql, const struct query_filter *filter,
 	text_puts(&sql->text, " FROM (");
 	if (needs_calls(filter, keys, key_count)) {
 		text_puts(&sql->text, "SELECT seq,");
-		schema_rollup_list_sql(&sql->text, "", true);
+		schema_rollup_list_sql(&sql->text, "", true, sql->version);
 		text_puts(&sql->text, " FROM calls WHERE started_at_us>=? AND started_at_us<?");
 		value_number(sql, filter->since_us);
 		value_number(sql, filter_until(filter));

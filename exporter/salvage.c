@@ -284,18 +284,44 @@ static int copy_small(sqlite3 *db, const char *table)
 	return is_damage(rc) || rc == SQLITE_ERROR ? SQLITE_OK : rc;
 }
 
+/*
+ * Roll-ups of hours whose calls are gone by retention stand for themselves. What is summed anew
+ * are the calls from then on: an older one that came late is in its hour's row already.
+ */
+static int copy_old_rollups(sqlite3 *db)
+{
+	struct text columns = TEXT_INIT(8192), sql = TEXT_INIT(16384);
+	int rc = SQLITE_NOMEM;
+
+	list_columns(db, "rollup", &columns);
+	text_printf(&sql,
+		    "INSERT INTO main.rollup(%s) SELECT %s FROM old.rollup WHERE hour<"
+		    "(SELECT value/%lld FROM main.meta WHERE key='" SCHEMA_DETAIL_SINCE "')",
+		    text_cstr(&columns), columns.ptr, SCHEMA_US_PER_HOUR);
+	if (text_cstr(&sql))
+		rc = sqlite3_exec(db, sql.ptr, NULL, NULL, NULL);
+	text_free(&sql);
+	text_free(&columns);
+	return is_damage(rc) ? SQLITE_OK : rc;
+}
+
 static int copy_tables(sqlite3 *db)
 {
 	static const struct {
 		const char *name, *key;
-	} tables[] = {{"facets", "id"}, {"calls", "seq"},     {"outbox", "id"}, {"journal", "id"},
-		      {"losses", "id"}, {"usage_keys", "id"}, {"meta", NULL},	{"cursors", NULL}};
+	} tables[] = {
+		{"facets", "id"},      {"calls", "seq"},   {"outbox", "id"},
+		{"journal", "id"},     {"losses", "id"},   {"usage_keys", "id"},
+		{"runs", "id"},	       {"periods", "id"},  {"period_totals", "rowid"},
+		{"corrections", "id"}, {"reprices", "id"}, {"meta", NULL},
+		{"cursors", NULL},
+	};
 	int rc = SQLITE_OK;
 
 	for (size_t i = 0; i < ARRAY_LEN(tables) && rc == SQLITE_OK; i++)
 		rc = tables[i].key ? copy_table(db, tables[i].name, tables[i].key)
 				   : copy_small(db, tables[i].name);
-	return rc;
+	return rc == SQLITE_OK ? copy_old_rollups(db) : rc;
 }
 
 /* ---- making it whole --------------------------------------------------------------------- */
@@ -309,7 +335,10 @@ static int complete(sqlite3 *db)
 		    "INSERT INTO facets(id,key,basis) SELECT facet,randomblob(16),'%s' "
 		    "FROM calls WHERE facet NOT IN (SELECT id FROM facets) GROUP BY facet;",
 		    basis_names[BASIS_PARTIAL]);
-	schema_rollup_sql(&sql, "1");
+	schema_rollup_sql(
+		&sql,
+		"started_at_us>=ifnull((SELECT value FROM meta WHERE key='" SCHEMA_DETAIL_SINCE
+		"'),0)");
 	/* What is lost may be read back once more, and counts then. */
 	text_puts(&sql, ";DELETE FROM usage_keys WHERE seq NOT IN (SELECT seq FROM calls)"
 			";DELETE FROM outbox WHERE seq NOT IN (SELECT seq FROM calls);"
@@ -321,7 +350,9 @@ static int complete(sqlite3 *db)
 /* AUTOINCREMENT goes on behind everything that ever was, read or not. */
 static int continue_ids(sqlite3 *db)
 {
-	static const char *const tables[] = {"calls", "outbox", "journal", "losses", "usage_keys"};
+	static const char *const tables[] = {"calls",	"outbox",      "journal",
+					     "losses",	"usage_keys",  "runs",
+					     "periods", "corrections", "reprices"};
 	struct text sql = TEXT_INIT(4096);
 
 	for (size_t i = 0; i < ARRAY_LEN(tables); i++) {

@@ -1,36 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "exporter/schema.h"
+#include "exporter/schema_columns.h"
 
-#include "agent/base/counters.h"
-
-#include <cjson/cJSON.h>
 #include <errno.h>
 #include <sqlite3.h>
-
-enum column_type {
-	COL_TEXT,  /* char[size]; "" is NULL */
-	COL_INT,   /* int */
-	COL_U32,   /* uint32_t */
-	COL_I64,   /* int64_t, uint64_t below 2^63 */
-	COL_BOOL,  /* bool */
-	COL_ENUM,  /* enum stored by its name; "" is NULL */
-	COL_TOKEN, /* int64_t of usage.tokens: all NULL when usage is not known */
-	COL_UID,   /* uid of a struct workload: NULL unless uid_known */
-	COL_RAW,   /* usage.raw_json: an object of numbers, else NULL */
-	COL_TAGS,  /* {"key":["value","source"]} */
-};
-
-/* When a stored number means "unknown" and becomes NULL. */
-enum null_rule { NULL_NEVER, NULL_ZERO, NULL_NEGATIVE };
-
-struct schema_column {
-	const char *name;
-	enum column_type type;
-	enum null_rule null;
-	uint32_t offset;
-	uint32_t size; /* of a text; count of names for an enum */
-	const char *const *names;
-};
 
 #define AT(field)   offsetof(struct call, field)
 #define SIZE(field) sizeof(((struct call *)0)->field)
@@ -150,6 +122,8 @@ static const struct schema_column call_columns[] = {
 	{"tags", COL_TAGS, NULL_NEVER, AT(tags), 0, NULL},
 	{"usage_conflict", COL_BOOL, NULL_ZERO, AT(usage_conflict), 0, NULL},
 	NUMBER("on_behalf_of_pid", COL_U32, on_behalf_of.pid, NULL_ZERO),
+	NUMBER("summed", COL_BOOL, summed, NULL_ZERO),
+	NUMBER("cache_savings_pusd", COL_I64, cost.cache_savings_pusd, NULL_ZERO),
 };
 
 /* Columns whose names begin so, and the version that brought them. */
@@ -157,8 +131,8 @@ static const struct {
 	const char *start;
 	int64_t since;
 } later_columns[] = {
-	{"usage_conflict", 3}, {"usage_missing", 3}, {"estimated_by", 3},
-	{"collapsed_by", 3},   {"on_behalf_of", 3},
+	{"usage_conflict", 3}, {"usage_missing", 3}, {"estimated_by", 3},	{"collapsed_by", 3},
+	{"on_behalf_of", 3},   {"summed", 4},	     {"cache_savings_pusd", 4},
 };
 
 static int64_t column_since(const struct schema_column *c)
@@ -185,18 +159,12 @@ const size_t schema_column_count[SCHEMA_TABLES] = {
 
 static const char *const table_names[SCHEMA_TABLES] = {"facets", "calls"};
 
-static bool is_text(const struct schema_column *c)
-{
-	return c->type == COL_TEXT || c->type == COL_ENUM || c->type == COL_RAW ||
-	       c->type == COL_TAGS;
-}
-
 static void put_definitions(struct text *sql, enum schema_table table)
 {
 	for (size_t i = 0; i < schema_column_count[table]; i++) {
 		const struct schema_column *c = &schema_columns[table][i];
 
-		text_printf(sql, ",\n %s %s", c->name, is_text(c) ? "TEXT" : "INTEGER");
+		text_printf(sql, ",\n %s %s", c->name, column_is_text(c) ? "TEXT" : "INTEGER");
 	}
 }
 
@@ -210,9 +178,21 @@ static bool is_rolled_up(const struct schema_column *c)
  * Money in the roll-up is two columns, the sums of each call's upper 31 and lower 32 bits: exact in
  * 64 bits each for the first 2^31 calls of a row.
  */
-static const char *const money_columns[] = {"cost_pusd", "list_cost_pusd"};
+static const struct {
+	const char *name;
+	int64_t since;
+} money_columns[] = {{"cost_pusd", 0}, {"list_cost_pusd", 0}, {"cache_savings_pusd", 4}};
 
-void schema_rollup_list_sql(struct text *sql, const char *prefix, bool of_calls)
+static void put_money(struct text *sql, const char *prefix, const char *name, bool of_calls)
+{
+	if (of_calls)
+		text_printf(sql, ",ifnull(%s%s,0)>>32 AS %s_hi,ifnull(%s%s,0)&4294967295 AS %s_lo",
+			    prefix, name, name, prefix, name, name);
+	else
+		text_printf(sql, ",%s%s_hi,%s%s_lo", prefix, name, prefix, name);
+}
+
+void schema_rollup_list_sql(struct text *sql, const char *prefix, bool of_calls, int64_t version)
 {
 	if (of_calls)
 		text_printf(sql, "%sstarted_at_us/%lld AS hour,%sfacet,1 AS calls", prefix,
@@ -230,22 +210,19 @@ void schema_rollup_list_sql(struct text *sql, const char *prefix, bool of_calls)
 			text_printf(sql, ",%s%s", prefix, name);
 	}
 	for (size_t i = 0; i < ARRAY_LEN(money_columns); i++) {
-		const char *name = money_columns[i];
+		const char *name = money_columns[i].name;
 
-		if (of_calls)
-			text_printf(sql,
-				    ",ifnull(%s%s,0)>>32 AS %s_hi"
-				    ",ifnull(%s%s,0)&4294967295 AS %s_lo",
-				    prefix, name, name, prefix, name, name);
+		if (money_columns[i].since <= version)
+			put_money(sql, prefix, name, of_calls);
 		else
-			text_printf(sql, ",%s%s_hi,%s%s_lo", prefix, name, prefix, name);
+			text_printf(sql, ",0 AS %s_hi,0 AS %s_lo", name, name);
 	}
 }
 
 void schema_rollup_sql(struct text *sql, const char *condition)
 {
 	text_puts(sql, "INSERT INTO rollup SELECT ");
-	schema_rollup_list_sql(sql, "", true);
+	schema_rollup_list_sql(sql, "", true, SCHEMA_VERSION);
 	text_printf(sql, " FROM calls WHERE %s ON CONFLICT(hour,facet) DO UPDATE SET calls=calls+1",
 		    condition);
 	for (size_t i = 0; i < ARRAY_LEN(call_columns); i++) {
@@ -255,7 +232,7 @@ void schema_rollup_sql(struct text *sql, const char *condition)
 			text_printf(sql, ",%s=sat_add(%s,excluded.%s)", name, name, name);
 	}
 	for (size_t i = 0; i < ARRAY_LEN(money_columns); i++) {
-		const char *name = money_columns[i];
+		const char *name = money_columns[i].name;
 
 		text_printf(sql, ",%s_hi=%s_hi+excluded.%s_hi,%s_lo=%s_lo+excluded.%s_lo", name,
 			    name, name, name, name, name);
@@ -271,8 +248,8 @@ static void put_rollup_table(struct text *sql)
 			text_printf(sql, ",%s INTEGER NOT NULL", call_columns[i].name);
 	}
 	for (size_t i = 0; i < ARRAY_LEN(money_columns); i++)
-		text_printf(sql, ",%s_hi INTEGER NOT NULL,%s_lo INTEGER NOT NULL", money_columns[i],
-			    money_columns[i]);
+		text_printf(sql, ",%s_hi INTEGER NOT NULL,%s_lo INTEGER NOT NULL",
+			    money_columns[i].name, money_columns[i].name);
 	text_puts(sql, ",PRIMARY KEY(hour,facet)) WITHOUT ROWID;");
 }
 
@@ -286,6 +263,59 @@ static const char usage_keys_table[] =
 	"CREATE TABLE usage_keys(id INTEGER PRIMARY KEY AUTOINCREMENT,object BLOB NOT NULL,"
 	"part BLOB NOT NULL,usage BLOB NOT NULL,made INTEGER NOT NULL,seq INTEGER NOT NULL,"
 	"first_seen_us INTEGER NOT NULL,UNIQUE(object,part,usage));";
+
+/* Spans in which an agent recorded here: what sums can cover at all. */
+static const char runs_table[] =
+	"CREATE TABLE runs(id INTEGER PRIMARY KEY AUTOINCREMENT,host TEXT NOT NULL,"
+	"started_us INTEGER NOT NULL,ended_us INTEGER NOT NULL);";
+
+/*
+ * Months that were closed, with what they came to then, and what changed in them since. Money is
+ * kept in halves as in the roll-up where it is a sum.
+ */
+static const char history_tables[] =
+	"CREATE TABLE periods(id INTEGER PRIMARY KEY AUTOINCREMENT,month TEXT NOT NULL,"
+	"since_us INTEGER NOT NULL,until_us INTEGER NOT NULL,closed_at_us INTEGER NOT NULL,"
+	"closed_by TEXT NOT NULL,reopened_at_us INTEGER,reopened_by TEXT,"
+	"calls INTEGER NOT NULL,cost_pusd_hi INTEGER NOT NULL,cost_pusd_lo INTEGER NOT NULL,"
+	"list_cost_pusd_hi INTEGER NOT NULL,list_cost_pusd_lo INTEGER NOT NULL,"
+	"rows_sha256 TEXT NOT NULL,prices_sha256 TEXT NOT NULL);"
+	"CREATE UNIQUE INDEX periods_closed ON periods(month) WHERE reopened_at_us IS NULL;"
+	"CREATE TABLE period_totals(period INTEGER NOT NULL REFERENCES periods(id),"
+	"provider TEXT,model TEXT,basis TEXT,billing_mode TEXT,calls INTEGER NOT NULL,"
+	"cost_pusd_hi INTEGER NOT NULL,cost_pusd_lo INTEGER NOT NULL,"
+	"list_cost_pusd_hi INTEGER NOT NULL,list_cost_pusd_lo INTEGER NOT NULL);"
+	"CREATE TABLE corrections(id INTEGER PRIMARY KEY AUTOINCREMENT,at_us INTEGER NOT NULL,"
+	"period INTEGER NOT NULL REFERENCES periods(id),reason TEXT NOT NULL,reprice INTEGER,"
+	"seq INTEGER NOT NULL,facet INTEGER NOT NULL,calls INTEGER NOT NULL,"
+	"list_cost_pusd INTEGER NOT NULL,cost_pusd INTEGER NOT NULL);"
+	"CREATE INDEX corrections_period ON corrections(period);"
+	"CREATE TABLE reprices(id INTEGER PRIMARY KEY AUTOINCREMENT,at_us INTEGER NOT NULL,"
+	"by TEXT NOT NULL,since_us INTEGER NOT NULL,until_us INTEGER NOT NULL,"
+	"filter TEXT NOT NULL,closed INTEGER NOT NULL,prices_sha256 TEXT NOT NULL,"
+	"done INTEGER NOT NULL,calls INTEGER NOT NULL,"
+	"cost_pusd_before_hi INTEGER NOT NULL,cost_pusd_before_lo INTEGER NOT NULL,"
+	"cost_pusd_after_hi INTEGER NOT NULL,cost_pusd_after_lo INTEGER NOT NULL);";
+
+static void put_new_money(struct text *sql, int64_t version)
+{
+	for (size_t i = 0; i < ARRAY_LEN(money_columns); i++) {
+		const char *name = money_columns[i].name;
+
+		if (money_columns[i].since > version)
+			text_printf(
+				sql,
+				"ALTER TABLE rollup ADD COLUMN %s_hi INTEGER NOT NULL DEFAULT 0;"
+				"ALTER TABLE rollup ADD COLUMN %s_lo INTEGER NOT NULL DEFAULT 0;",
+				name, name);
+	}
+}
+
+/* What a batch's answer told is the sum of its requests; the columns before version 4 did not say.
+ */
+static const char mark_sums[] =
+	"UPDATE calls SET summed=1 WHERE response_id GLOB 'batch_*' AND facet IN "
+	"(SELECT id FROM facets WHERE batch AND api='batches');";
 
 static void put_events_view(struct text *sql)
 {
@@ -304,7 +334,7 @@ static void put_new_columns(struct text *sql, int64_t version)
 			if (column_since(c) > version)
 				text_printf(sql, "ALTER TABLE %s ADD COLUMN %s %s;",
 					    table_names[table], c->name,
-					    is_text(c) ? "TEXT" : "INTEGER");
+					    column_is_text(c) ? "TEXT" : "INTEGER");
 		}
 	}
 }
@@ -316,6 +346,13 @@ void schema_migrate_sql(struct text *sql, int64_t version)
 	if (version < 3)
 		text_puts(sql, usage_keys_table);
 	put_new_columns(sql, version);
+	if (version < 4) {
+		put_new_money(sql, version);
+		text_puts(sql, runs_table);
+		text_puts(sql, history_tables);
+		text_puts(sql, "ALTER TABLE journal ADD COLUMN reprice INTEGER;");
+		text_puts(sql, mark_sums);
+	}
 	text_puts(sql, "DROP VIEW events;");
 	put_events_view(sql);
 	text_printf(sql, "PRAGMA user_version=%d;", SCHEMA_VERSION);
@@ -347,7 +384,10 @@ void schema_create_sql(struct text *sql)
 		"CREATE TABLE journal(id INTEGER PRIMARY KEY AUTOINCREMENT,at_us INTEGER NOT NULL,"
 		"seq INTEGER NOT NULL,revision INTEGER NOT NULL,reason TEXT NOT NULL,"
 		"facet_before INTEGER,list_cost_pusd_before INTEGER,cost_pusd_before INTEGER,"
-		"facet_after INTEGER,list_cost_pusd_after INTEGER,cost_pusd_after INTEGER);");
+		"facet_after INTEGER,list_cost_pusd_after INTEGER,cost_pusd_after INTEGER,"
+		"reprice INTEGER);");
+	text_puts(sql, runs_table);
+	text_puts(sql, history_tables);
 	put_events_view(sql);
 	text_printf(sql, "PRAGMA application_id=%d;PRAGMA user_version=%d;", SCHEMA_APPLICATION_ID,
 		    SCHEMA_VERSION);
@@ -376,281 +416,6 @@ void schema_insert_sql(struct text *sql, enum schema_table table)
 	for (size_t i = 0; i < schema_column_count[table]; i++)
 		text_puts(sql, ",?");
 	text_printf(sql, ") ON CONFLICT(%s) DO NOTHING", facets ? "key" : "event_id");
-}
-
-/* ---- call to packed columns --------------------------------------------------------------- */
-
-enum packed { PACKED_NULL, PACKED_INT, PACKED_TEXT };
-
-static void pack_null(struct text *out)
-{
-	text_append(out, &(uint8_t){PACKED_NULL}, 1);
-}
-
-static void pack_int(struct text *out, int64_t value, enum null_rule null)
-{
-	if ((null == NULL_ZERO && value == 0) || (null == NULL_NEGATIVE && value < 0)) {
-		pack_null(out);
-		return;
-	}
-	text_append(out, &(uint8_t){PACKED_INT}, 1);
-	text_append(out, &value, sizeof(value));
-}
-
-static void pack_text(struct text *out, struct slice s)
-{
-	uint32_t len = (uint32_t)s.len;
-
-	if (len == 0) {
-		pack_null(out);
-		return;
-	}
-	text_append(out, &(uint8_t){PACKED_TEXT}, 1);
-	text_append(out, &len, sizeof(len));
-	text_append(out, s.ptr, s.len);
-}
-
-/* Numbers, booleans, null, and objects and lists of these: text could be content. */
-static bool holds_no_text(const cJSON *item)
-{
-	if (cJSON_IsString(item) || cJSON_IsRaw(item))
-		return false;
-	for (const cJSON *child = item->child; child; child = child->next) {
-		if (!holds_no_text(child))
-			return false;
-	}
-	return true;
-}
-
-static bool raw_usage_valid(struct slice raw)
-{
-	cJSON *json = cJSON_ParseWithLength(raw.ptr, raw.len);
-	bool valid = cJSON_IsObject(json) && holds_no_text(json);
-
-	if (!json && raw.len) /* what agent/usage/raw.h writes is JSON: memory is short */
-		counter_add(COUNTER_DECODE_MEMORY, 1);
-	cJSON_Delete(json);
-	return valid;
-}
-
-#define TAGS_JSON_MAX (64u << 10) /* CALL_TAGS_MAX tags, every byte escaped as \u00xx, fit */
-
-static void pack_tags(struct text *out, const struct tags *tags)
-{
-	struct text json = TEXT_INIT(TAGS_JSON_MAX);
-
-	for (uint32_t i = 0; i < tags->count; i++) {
-		text_puts(&json, i ? "," : "{");
-		text_json_string(&json, slice_of(tags->item[i].key));
-		text_puts(&json, ":[");
-		text_json_string(&json, slice_of(tags->item[i].value));
-		text_printf(&json, ",\"%s\"]", tag_source_names[tags->item[i].source]);
-	}
-	if (tags->count)
-		text_puts(&json, "}");
-	pack_text(out, (struct slice){json.ptr, json.len});
-	out->failed |= json.failed;
-	text_free(&json);
-}
-
-static void pack_column(struct text *out, const struct schema_column *c, const struct call *call)
-{
-	const char *at = (const char *)call + c->offset;
-	struct slice text = {at, c->size};
-	const struct workload *w;
-	uint32_t value;
-
-	switch (c->type) {
-	case COL_TEXT:
-		text.len = strnlen(at, c->size);
-		return pack_text(out, text);
-	case COL_RAW:
-		text.len = strnlen(at, c->size);
-		text.len = raw_usage_valid(text) ? text.len : 0;
-		return pack_text(out, text);
-	case COL_INT:
-		return pack_int(out, *(const int *)at, c->null);
-	case COL_U32:
-		return pack_int(out, *(const uint32_t *)at, c->null);
-	case COL_I64:
-		return pack_int(out, *(const int64_t *)at, c->null);
-	case COL_BOOL:
-		return pack_int(out, *(const bool *)at, c->null);
-	case COL_ENUM:
-		value = *(const uint32_t *)at;
-		return pack_text(out, slice_of(value < c->size ? c->names[value] : ""));
-	case COL_TOKEN:
-		return call->usage.known ? pack_int(out, *(const int64_t *)at, c->null)
-					 : pack_null(out);
-	case COL_UID:
-		w = (const struct workload *)at;
-		return w->uid_known ? pack_int(out, w->uid, c->null) : pack_null(out);
-	case COL_TAGS:
-		return pack_tags(out, &call->tags);
-	}
-}
-
-void schema_pack(struct text *out, enum schema_table table, const struct call *call)
-{
-	for (size_t i = 0; i < schema_column_count[table]; i++)
-		pack_column(out, &schema_columns[table][i], call);
-}
-
-/* ---- packed columns to SQLite ------------------------------------------------------------ */
-
-/* A column's value on its way back. */
-struct cell {
-	bool null;
-	int64_t value;
-	struct slice text;
-};
-
-/* The next packed column. The caller packed these bytes itself, so lengths are trusted. */
-static struct cell unpack(const char **p)
-{
-	struct cell cell = {.null = true, .text = SLICE("")};
-	uint8_t kind = (uint8_t) * (*p)++;
-	uint32_t len;
-
-	if (kind == PACKED_INT) {
-		memcpy(&cell.value, *p, sizeof(cell.value));
-		*p += sizeof(cell.value);
-		cell.null = false;
-	} else if (kind == PACKED_TEXT) {
-		memcpy(&len, *p, sizeof(len));
-		cell.text = (struct slice){*p + sizeof(len), len};
-		*p += sizeof(len) + len;
-		cell.null = false;
-	}
-	return cell;
-}
-
-size_t schema_bind(struct sqlite3_stmt *stmt, int first, enum schema_table table,
-		   struct slice packed)
-{
-	const char *p = packed.ptr;
-
-	for (size_t i = 0; i < schema_column_count[table]; i++) {
-		int parameter = first + (int)i;
-		struct cell cell = unpack(&p);
-
-		if (cell.null)
-			sqlite3_bind_null(stmt, parameter);
-		else if (is_text(&schema_columns[table][i]))
-			sqlite3_bind_text(stmt, parameter, cell.text.ptr, (int)cell.text.len,
-					  SQLITE_STATIC);
-		else
-			sqlite3_bind_int64(stmt, parameter, cell.value);
-	}
-	return (size_t)(p - packed.ptr);
-}
-
-/* ---- back to a call ---------------------------------------------------------------------- */
-
-static enum tag_source tag_source_of(const char *name)
-{
-	for (int i = 0; i < TAG_SOURCES; i++) {
-		if (name && !strcmp(tag_source_names[i], name))
-			return (enum tag_source)i;
-	}
-	return TAG_DEFAULT;
-}
-
-static void load_tags(struct slice text, struct tags *tags)
-{
-	cJSON *json = cJSON_ParseWithLength(text.ptr, text.len);
-
-	tags->count = 0;
-	for (const cJSON *tag = json ? json->child : NULL; tag; tag = tag->next) {
-		const char *value = cJSON_GetStringValue(cJSON_GetArrayItem(tag, 0));
-		const char *source = cJSON_GetStringValue(cJSON_GetArrayItem(tag, 1));
-
-		if (value &&
-		    !tags_set(tags, slice_of(tag->string), slice_of(value), tag_source_of(source)))
-			break;
-	}
-	cJSON_Delete(json);
-}
-
-static uint32_t enum_of(const struct schema_column *c, struct slice name)
-{
-	for (uint32_t i = 0; i < c->size; i++) {
-		if (slice_eq(slice_of(c->names[i]), name))
-			return i;
-	}
-	return 0;
-}
-
-/* What a NULL column meant before it was stored. */
-static int64_t null_value(const struct schema_column *c)
-{
-	return c->null == NULL_NEGATIVE ? -1 : 0;
-}
-
-static void load_column(const struct schema_column *c, struct cell cell, struct call *call)
-{
-	char *at = (char *)call + c->offset;
-	int64_t value = cell.null ? null_value(c) : cell.value;
-	struct workload *w;
-
-	switch (c->type) {
-	case COL_TEXT:
-	case COL_RAW:
-		slice_copy(at, c->size, cell.text);
-		break;
-	case COL_INT:
-		*(int *)at = (int)value;
-		break;
-	case COL_U32:
-		*(uint32_t *)at = (uint32_t)value;
-		break;
-	case COL_I64:
-		*(int64_t *)at = value;
-		break;
-	case COL_BOOL:
-		*(bool *)at = value;
-		break;
-	case COL_ENUM:
-		*(uint32_t *)at = enum_of(c, cell.text);
-		break;
-	case COL_TOKEN:
-		*(int64_t *)at = value;
-		call->usage.known = !cell.null;
-		break;
-	case COL_UID:
-		w = (struct workload *)at;
-		w->uid = (uint32_t)value;
-		w->uid_known = !cell.null;
-		break;
-	case COL_TAGS:
-		load_tags(cell.text, &call->tags);
-		break;
-	}
-}
-
-static struct cell column_of(struct sqlite3_stmt *stmt, int column, const struct schema_column *c)
-{
-	struct cell cell = {.null = sqlite3_column_type(stmt, column) == SQLITE_NULL};
-	const char *text = is_text(c) ? (const char *)sqlite3_column_text(stmt, column) : NULL;
-
-	cell.text = slice_of(text ? text : "");
-	cell.value = cell.null ? 0 : sqlite3_column_int64(stmt, column);
-	return cell;
-}
-
-void schema_load(struct sqlite3_stmt *stmt, int first, enum schema_table table, struct call *call)
-{
-	for (size_t i = 0; i < schema_column_count[table]; i++)
-		load_column(&schema_columns[table][i],
-			    column_of(stmt, first + (int)i, &schema_columns[table][i]), call);
-}
-
-void schema_unpack(struct slice packed, enum schema_table table, struct call *call)
-{
-	const char *p = packed.ptr;
-
-	for (size_t i = 0; i < schema_column_count[table]; i++)
-		load_column(&schema_columns[table][i], unpack(&p), call);
 }
 
 /* ---- SQL functions ----------------------------------------------------------------------- */

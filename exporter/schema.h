@@ -14,9 +14,12 @@
 #include "agent/usage/call.h"
 #include "exporter/text.h"
 
-#define SCHEMA_VERSION	      3		 /* PRAGMA user_version */
+#define SCHEMA_VERSION	      4		 /* PRAGMA user_version */
 #define SCHEMA_APPLICATION_ID 0x544f4c4c /* "TOLL" */
 #define SCHEMA_US_PER_HOUR    3600000000LL
+/* Key of `meta`: calls before this midnight (UTC, in microseconds) are gone, their roll-ups stay.
+ */
+#define SCHEMA_DETAIL_SINCE "detail_since_us"
 
 enum schema_table { SCHEMA_FACETS, SCHEMA_CALLS, SCHEMA_TABLES };
 
@@ -41,8 +44,11 @@ void schema_list_sql(struct text *sql, enum schema_table table, const char *pref
 		     int64_t version);
 /* Adds the calls that match the condition to the roll-up rows of their hours. */
 void schema_rollup_sql(struct text *sql, const char *condition);
-/* The calls table seen as roll-up rows: the columns of `rollup` in order. */
-void schema_rollup_list_sql(struct text *sql, const char *prefix, bool of_calls);
+/*
+ * The columns of `rollup` in order, from it or from `calls` seen as such rows, in a ledger of that
+ * version: 0 in place of what it has not.
+ */
+void schema_rollup_list_sql(struct text *sql, const char *prefix, bool of_calls, int64_t version);
 
 /* One table's columns of a call, encoded for the queue; equal bytes = equal columns. */
 void schema_pack(struct text *out, enum schema_table table, const struct call *call);

@@ -396,17 +396,32 @@ static bool wire_cost_rules(const struct catalog *c, const struct call *call)
 	return call->basis == BASIS_PROVIDER_REPORTED || (facts && facts->cost_on_wire);
 }
 
-/* What the basis is once a price was found: unpriced rows come back to what they were. */
+/*
+ * What a call that was priced before stood on, so that it can be priced again: how its usage came
+ * to be known is still there when no price was found, or when its sum was too long for a tier.
+ */
+static enum basis basis_before(const struct call *call)
+{
+	if (call->basis == BASIS_PARTIAL && call->summed && call->outcome == OUTCOME_OK &&
+	    call->usage_missing == MISSING_NOT)
+		return BASIS_REPORTED_USAGE;
+	if (call->basis != BASIS_UNPRICED)
+		return call->basis;
+	if (*call->estimated_by)
+		return BASIS_ESTIMATED;
+	return call->usage_missing != MISSING_NOT || call->outcome == OUTCOME_ABORTED ||
+			       call->outcome == OUTCOME_UNKNOWN
+		       ? BASIS_PARTIAL
+		       : BASIS_REPORTED_USAGE;
+}
+
+/* What the basis is once a price was found. */
 static enum basis priced_basis(const struct call *call, bool from_wire)
 {
 	if (call->basis == BASIS_PARTIAL)
 		return BASIS_PARTIAL;
 	if (from_wire)
 		return BASIS_PROVIDER_REPORTED;
-	if (call->basis == BASIS_UNPRICED)
-		return call->outcome == OUTCOME_ABORTED || call->outcome == OUTCOME_UNKNOWN
-			       ? BASIS_PARTIAL
-			       : BASIS_REPORTED_USAGE;
 	return call->basis == BASIS_PROVIDER_REPORTED ? BASIS_REPORTED_USAGE : call->basis;
 }
 
@@ -438,6 +453,32 @@ static bool context_unknown(const struct catalog *c, const struct call *call)
 	return period && context_of(&period->sheet, usage_input_total(&call->usage));
 }
 
+/* What caching saved: the same call with all its cached input as plain input, less what it cost. */
+static int64_t cache_savings(const struct catalog *c, const struct call *call)
+{
+	static const enum token_kind cached[] = {TOKEN_INPUT_CACHE_READ, TOKEN_INPUT_CACHE_WRITE_5M,
+						 TOKEN_INPUT_CACHE_WRITE_1H};
+	struct cost cost = {.list_pusd = -1, .cost_pusd = -1};
+	struct call plain;
+	int64_t moved = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(cached); i++)
+		moved |= call->usage.tokens[cached[i]];
+	if (!moved || !call->usage.known)
+		return 0;
+	plain = *call;
+	for (size_t i = 0; i < ARRAY_LEN(cached); i++) {
+		if (__builtin_add_overflow(plain.usage.tokens[TOKEN_INPUT_UNCACHED],
+					   plain.usage.tokens[cached[i]],
+					   &plain.usage.tokens[TOKEN_INPUT_UNCACHED]))
+			return 0;
+		plain.usage.tokens[cached[i]] = 0;
+	}
+	if (price_usage(c, &plain, &cost) != UNPRICED_NOT)
+		return 0;
+	return cost.cost_pusd - call->cost.cost_pusd;
+}
+
 void price_call(const struct catalog *c, struct call *call)
 {
 	struct cost *cost = &call->cost;
@@ -449,10 +490,13 @@ void price_call(const struct catalog *c, struct call *call)
 		cost->list_pusd = cost->cost_pusd = 0;
 		return;
 	}
+	call->basis = basis_before(call);
 	reason = price_usage(c, call, cost);
+	if (reason == UNPRICED_NOT)
+		cost->cache_savings_pusd = cache_savings(c, call);
 	settle_basis(call, wire_cost_rules(c, call), reason);
 	if (call->basis == BASIS_REPORTED_USAGE && context_unknown(c, call))
 		call->basis = BASIS_PARTIAL;
 	if (call->billing_mode == BILLING_SUBSCRIPTION || !call->billable)
-		cost->cost_pusd = 0;
+		cost->cost_pusd = cost->cache_savings_pusd = 0;
 }

@@ -199,6 +199,9 @@ bool tags_set(struct tags *tags, struct slice key, struct slice value, enum tag_
 struct cost {
 	int64_t list_pusd; /* public price, picodollars; -1 = unpriced */
 	int64_t cost_pusd; /* what this account owes; -1 = unpriced */
+	/* What its cached input would have cost as plain input, less what it cost: below 0 where
+	 * the writes cost more than was read. 0 when unpriced. */
+	int64_t cache_savings_pusd;
 	enum unpriced_reason unpriced;
 	char price_id[CALL_NAME_MAX]; /* "provider/model@valid_from", "" = none */
 	char prices_sha256[65];	      /* hex of the loaded table; "" = none */

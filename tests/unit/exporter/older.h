@@ -24,17 +24,20 @@ static inline void execute(sqlite3 *db, const char *sql)
 		fail_msg("%s: %s", sql, sqlite3_errmsg(db));
 }
 
-/* Of what version 3 brought. */
-static inline void drop_columns(sqlite3 *db, const char *table)
+#define SINCE_3                                                                  \
+	"name GLOB 'on_behalf_of*' OR name IN('usage_conflict','usage_missing'," \
+	"'estimated_by','collapsed_by')"
+#define SINCE_4 "name GLOB 'cache_savings*' OR name='summed' OR name='reprice'"
+
+static inline void drop_columns(sqlite3 *db, const char *table, const char *which)
 {
 	struct text sql = TEXT_INIT(16384);
 	sqlite3_stmt *stmt;
 
 	text_printf(&sql,
 		    "SELECT 'ALTER TABLE %s DROP COLUMN '||name FROM pragma_table_info('%s') WHERE "
-		    "name GLOB 'on_behalf_of*' OR "
-		    "name IN('usage_conflict','usage_missing','estimated_by','collapsed_by')",
-		    table, table);
+		    "%s",
+		    table, table, which);
 	assert_int_equal(sqlite3_prepare_v2(db, text_cstr(&sql), -1, &stmt, NULL), SQLITE_OK);
 	text_free(&sql);
 	sql = (struct text)TEXT_INIT(16384);
@@ -45,17 +48,24 @@ static inline void drop_columns(sqlite3 *db, const char *table)
 	text_free(&sql);
 }
 
-/* The ledger of this test as the version, 1 or 2, made it. */
+/* The ledger of this test as the version, 1 to 3, made it. */
 static inline void downgrade(int version)
 {
 	struct text sql = TEXT_INIT(16384);
 	sqlite3 *db = open_sqlite();
 
-	execute(db, "DROP VIEW events;DROP TABLE usage_keys");
+	execute(db, "DROP VIEW events;DROP TABLE corrections;DROP TABLE period_totals;"
+		    "DROP TABLE periods;DROP TABLE reprices;DROP TABLE runs");
+	drop_columns(db, "calls", SINCE_4);
+	drop_columns(db, "rollup", SINCE_4);
+	drop_columns(db, "journal", SINCE_4);
+	if (version < 3) {
+		execute(db, "DROP TABLE usage_keys");
+		drop_columns(db, "calls", SINCE_3);
+		drop_columns(db, "facets", SINCE_3);
+	}
 	if (version < 2)
 		execute(db, "DROP TABLE losses");
-	drop_columns(db, "calls");
-	drop_columns(db, "facets");
 	text_puts(&sql, "CREATE VIEW events AS SELECT c.seq,hex(c.event_id) AS event_id,"
 			"c.revision");
 	for (enum schema_table t = SCHEMA_FACETS; t < SCHEMA_TABLES; t++)
