@@ -37,11 +37,11 @@ struct pipeline_ops {
 struct pipeline_opts {
 	const struct pipeline_ops *ops;
 	void *user;
-	struct broker *broker;		     /* for attribution; NULL when replaying */
-	struct tokenizers *tokenizers; /* the caller's; NULL: nothing is estimated */
-	struct courier_client *courier;	     /* for names; the caller's; NULL: none are asked for */
-	struct provider_table *providers;    /* taken */
-	struct catalog *catalog;	     /* taken */
+	struct broker *broker;		  /* for attribution; NULL when replaying */
+	struct tokenizers *tokenizers;	  /* the caller's; NULL: nothing is estimated */
+	struct courier_client *courier;	  /* for names; the caller's; NULL: none are asked for */
+	struct provider_table *providers; /* taken */
+	struct catalog *catalog;	  /* taken */
 	uint8_t fingerprint_key[32];
 	int64_t wall_minus_mono_ns;
 	uint64_t reader_since_ns; /* exchange_env's */

@@ -58,10 +58,10 @@ struct exchange_ops {
 /* Shared by all exchanges of an agent: tables, the install's key and where results go. */
 struct exchange_env {
 	const struct provider_table *providers;
-	struct operation_table *operations;  /* links retries; NULL = every attempt stands alone */
-	struct tokenizers *tokenizers; /* NULL: nothing is estimated */
-	struct batch_dates *batch_dates;  /* when batches were done; NULL = only where they say */
-	const char *machine_id, *boot_id; /* part of every event id; NULL = "" */
+	struct operation_table *operations; /* links retries; NULL = every attempt stands alone */
+	struct tokenizers *tokenizers;	    /* NULL: nothing is estimated */
+	struct batch_dates *batch_dates;    /* when batches were done; NULL = only where they say */
+	const char *machine_id, *boot_id;   /* part of every event id; NULL = "" */
 	uint8_t fingerprint_key[32]; /* per install; keyed hashes of credentials and requests */
 	/* What was written before went to another reader, in part at least; 0 = there was none. */
 	uint64_t reader_since_ns;
