@@ -1,9 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A query from within. Private to query.c, which asks, and query_words.c, which reads words. */
+/*
+ * A query from within. Private to query.c, which opens a ledger and reads events, query_spend.c,
+ * which sums, and query_words.c, which reads words.
+ */
 #ifndef TT_QUERY_PARTS_H
 #define TT_QUERY_PARTS_H
 
 #include "exporter/query.h"
+#include "exporter/text.h"
+
+#include <limits.h>
+
+struct sqlite3;
+struct sqlite3_stmt;
+
+#define QUERY_SQL_MAX (64u << 10)
+
+struct query {
+	struct sqlite3 *db;
+	int64_t version; /* of the schema */
+	char path[PATH_MAX];
+	char error[QUERY_ERROR_MAX];
+};
 
 /* Where a fact is kept: a fact of calls cannot be answered from the roll-up. */
 enum fact_place { FACT_FACET, FACT_HOUR, FACT_CALL, FACT_TAG };
@@ -18,5 +36,37 @@ struct query_fact {
 	int64_t since;		/* the version of the schema that brought it; 0 = the first */
 	const char *sql_before; /* of a ledger before QUERY_PAYER_SINCE; NULL: the same */
 };
+
+/* Statement text and the values behind its `?`, in order. */
+struct sql {
+	struct text text;
+	struct {
+		bool is_text;
+		int64_t number;
+		const char *text;
+	} values[4 * (QUERY_KEYS_MAX + QUERY_WHERE_MAX)];
+	int count;
+	int64_t version; /* of the ledger's schema */
+};
+
+void sql_number(struct sql *sql, int64_t number);
+void sql_text(struct sql *sql, const char *text); /* must live until query_prepare */
+/* The expression of a fact, and " AND ..." for every condition of a filter. */
+void sql_key(struct sql *sql, const struct query_key *key);
+void sql_where(struct sql *sql, const struct query_filter *filter);
+
+/* The bounds a filter stands for; 0 means open. */
+static inline int64_t filter_until(const struct query_filter *filter)
+{
+	return filter->until_us ? filter->until_us : INT64_MAX;
+}
+
+/* -ENOTSUP when a fact of the filter or the keys is younger than the ledger. */
+int query_check_facts(struct query *q, const struct query_filter *filter,
+		      const struct query_key *keys, size_t key_count) TT_MUST_CHECK;
+/* Compiles and binds; sql may be freed then, but not the texts behind its values. */
+int query_prepare(struct query *q, struct sql *sql, struct sqlite3_stmt **out) TT_MUST_CHECK;
+/* Says what SQLite's rc means in q->error. Returns -errno. */
+int query_fail(struct query *q, int rc);
 
 #endif
