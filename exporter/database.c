@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "exporter/database.h"
 
+#include "agent/base/clock.h"
 #include "agent/base/log.h"
 #include "exporter/checker.h"
 #include "exporter/inflight.h"
 #include "exporter/ledger.h"
 #include "exporter/relative.h"
+#include "exporter/runs.h"
 #include "exporter/salvage.h"
 #include "exporter/schema.h"
+#include "exporter/sql.h"
 #include "exporter/storage.h"
 
 #include <errno.h>
@@ -75,27 +78,6 @@ static int refuse_sqlite(const struct opening *o, int rc)
 
 /* ---- the file ---------------------------------------------------------------------------- */
 
-/* The first column of a one-row query, or -1. */
-static int64_t query_int(sqlite3 *db, const char *sql)
-{
-	sqlite3_stmt *stmt = NULL;
-	int64_t value = -1;
-
-	if (sqlite3_prepare_v2(db, sql, -1, &stmt, NULL) == SQLITE_OK &&
-	    sqlite3_step(stmt) == SQLITE_ROW)
-		value = sqlite3_column_int64(stmt, 0);
-	sqlite3_finalize(stmt);
-	return value;
-}
-
-static int run_sql(sqlite3 *db, struct text *sql)
-{
-	int rc = text_cstr(sql) ? sqlite3_exec(db, sql->ptr, NULL, NULL, NULL) : SQLITE_NOMEM;
-
-	text_free(sql);
-	return rc;
-}
-
 int database_create(sqlite3 *db)
 {
 	struct text sql = TEXT_INIT(64u << 10);
@@ -109,7 +91,7 @@ int database_create(sqlite3 *db)
 	for (size_t i = 0; i < sizeof(id); i++)
 		text_printf(&sql, "%02x", id[i]);
 	text_puts(&sql, "');COMMIT");
-	return run_sql(db, &sql);
+	return sql_script(db, &sql);
 }
 
 static int migrate(sqlite3 *db, int64_t version)
@@ -121,7 +103,7 @@ static int migrate(sqlite3 *db, int64_t version)
 	text_puts(&sql, "BEGIN IMMEDIATE;");
 	schema_migrate_sql(&sql, version);
 	text_puts(&sql, "COMMIT");
-	return run_sql(db, &sql);
+	return sql_script(db, &sql);
 }
 
 static bool is_damaged(const struct opening *o)
@@ -135,14 +117,14 @@ static bool is_damaged(const struct opening *o)
 /* Refuses what this version must not touch. *version 0: a file just made. */
 static int inspect(struct opening *o, int64_t *version)
 {
-	int64_t tables = query_int(o->db, "SELECT count(*) FROM sqlite_schema");
+	int64_t tables = sql_integer(o->db, "SELECT count(*) FROM sqlite_schema", -1);
 
-	*version = tables < 0 ? -1 : query_int(o->db, "PRAGMA user_version");
+	*version = tables < 0 ? -1 : sql_integer(o->db, "PRAGMA user_version", -1);
 	if (*version < 0)
 		return refuse_sqlite(o, sqlite3_errcode(o->db));
 	if (tables == 0 && *version == 0)
 		return 0;
-	if (query_int(o->db, "PRAGMA application_id") != SCHEMA_APPLICATION_ID)
+	if (sql_integer(o->db, "PRAGMA application_id", -1) != SCHEMA_APPLICATION_ID)
 		return refuse(o, -EBADMSG,
 			      "it is not a Tolltap ledger; move it away or choose another "
 			      "--storage.path");
@@ -284,7 +266,7 @@ int database_last_run(sqlite3 *db, struct inflight_ledger *out)
 		.previous_run = value[1],
 		.settled = (uint64_t)value[2],
 		.dropped = (uint64_t)value[3],
-		.newest_us = query_int(db, "SELECT ifnull(max(started_at_us),0) FROM calls"),
+		.newest_us = sql_integer(db, "SELECT max(started_at_us) FROM calls", 0),
 	};
 	return rc;
 }
@@ -305,11 +287,15 @@ int database_add_loss(const char *path, const struct loss *loss)
 	return rc;
 }
 
-int database_begin_run(sqlite3 *db, int64_t run, const struct loss *lost)
+int database_begin_run(sqlite3 *db, int64_t run, int64_t seen_us, const struct loss *lost)
 {
 	struct text sql = TEXT_INIT(4096);
+	char host[HOST_NAME_MAX + 1] = "";
 	int rc = sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
 
+	gethostname(host, sizeof(host) - 1);
+	if (rc == SQLITE_OK)
+		rc = runs_begin(db, host, seen_us, clock_wall_ns() / 1000);
 	if (rc == SQLITE_OK && lost)
 		rc = losses_add(db, lost);
 	text_printf(&sql,
@@ -318,7 +304,7 @@ int database_begin_run(sqlite3 *db, int64_t run, const struct loss *lost)
 		    "COMMIT",
 		    (long long)run);
 	if (rc == SQLITE_OK)
-		rc = run_sql(db, &sql);
+		rc = sql_script(db, &sql);
 	else
 		text_free(&sql);
 	if (rc != SQLITE_OK && !sqlite3_get_autocommit(db))

@@ -39,7 +39,11 @@ int database_last_run(struct sqlite3 *db, struct inflight_ledger *out) TT_MUST_C
  */
 int database_add_loss(const char *path, const struct loss *loss) TT_MUST_CHECK;
 
-/* A run begins: its number, and what the run before it lost (NULL = nothing). One transaction. */
-int database_begin_run(struct sqlite3 *db, int64_t run, const struct loss *lost) TT_MUST_CHECK;
+/*
+ * A run begins: its number, the last sign of life of the run before (0 = not known) and what that
+ * one lost (NULL = nothing). One transaction.
+ */
+int database_begin_run(struct sqlite3 *db, int64_t run, int64_t seen_us,
+		       const struct loss *lost) TT_MUST_CHECK;
 
 #endif

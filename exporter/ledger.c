@@ -12,7 +12,9 @@
 #include "exporter/checker.h"
 #include "exporter/database.h"
 #include "exporter/facets.h"
+#include "exporter/periods.h"
 #include "exporter/queue.h"
+#include "exporter/runs.h"
 #include "exporter/schema.h"
 #include "exporter/storage.h"
 #include "exporter/usage_keys.h"
@@ -35,6 +37,9 @@ struct tally {
 
 enum statement { ST_CALL_INSERT, ST_ROLLUP, ST_META, STATEMENTS };
 
+/* What a turn of the writer is for. */
+enum turn { TURN_WRITE, TURN_TICK, TURN_END };
+
 struct ledger {
 	int lock_fd;
 	struct inflight *inflight;
@@ -43,12 +48,14 @@ struct ledger {
 	struct usage_keys *keys;
 	struct tally tally;
 	struct facets *facets;
-	uint64_t settled;  /* rows of this run whose commit returned */
-	uint64_t dropped;  /* dropped rows of this run that are in `losses` */
-	int refused_errno; /* why the last group was refused */
-	bool broken;	   /* the file is damaged; it is closed while that lasts */
+	int64_t closed_until_us; /* no closed month goes on beyond it, as of this transaction */
+	uint64_t settled;	 /* rows of this run whose commit returned */
+	uint64_t dropped;	 /* dropped rows of this run that are in `losses` */
+	int refused_errno;	 /* why the last group was refused */
+	bool broken;		 /* the file is damaged; it is closed while that lasts */
 	char broken_why[LEDGER_ERROR_MAX];
 	uint64_t repair_at_ns;
+	uint64_t tick_at_ns; /* the writer's */
 	char dir[PATH_MAX];
 	char path[PATH_MAX];
 	char log_path[PATH_MAX];
@@ -218,7 +225,10 @@ static int insert_call(struct ledger *l, const struct row *row, int64_t *seq)
 		return rc;
 	*seq = sqlite3_last_insert_rowid(l->db);
 	sqlite3_bind_int64(rollup, 1, *seq);
-	return step_done(rollup);
+	rc = step_done(rollup);
+	if (rc == SQLITE_OK && row->started_at_us < l->closed_until_us)
+		rc = periods_late(l->db, *seq, clock_wall_ns() / 1000);
+	return rc;
 }
 
 static int write_row(struct ledger *l, struct row *row)
@@ -325,6 +335,7 @@ static int write_transaction(struct ledger *l, const struct rows *group)
 	uint64_t dropped = inflight_get(l->inflight, INFLIGHT_DROPPED), refused = 0;
 	int rc = sqlite3_exec(l->db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
 
+	l->closed_until_us = periods_closed_until(l->db);
 	if (rc == SQLITE_OK)
 		rc = write_rows(l, group, &refused);
 	if (rc == SQLITE_OK && refused)
@@ -335,6 +346,8 @@ static int write_transaction(struct ledger *l, const struct rows *group)
 		rc = set_meta(l, "run_dropped", dropped);
 	if (rc == SQLITE_OK)
 		rc = set_meta(l, "run_settled", l->settled + group->count);
+	if (rc == SQLITE_OK)
+		rc = runs_seen(l->db, clock_wall_ns() / 1000);
 	if (rc == SQLITE_OK)
 		rc = sqlite3_exec(l->db, "COMMIT", NULL, NULL, NULL);
 	if (rc != SQLITE_OK)
@@ -470,29 +483,68 @@ static struct timespec deadline(uint64_t ns)
 	return (struct timespec){(time_t)(ns / NSEC_PER_SEC), (long)(ns % NSEC_PER_SEC)};
 }
 
-/* Waits for a due group and takes it. Returns false when closing and nothing is left. */
-static bool take_group(struct ledger *l, uint64_t not_before_ns, struct rows *group, bool *closing)
+/* When the writer has something to do, by what waits; the lock is held. */
+static uint64_t due_ns(const struct ledger *l, uint64_t not_before_ns)
 {
+	uint64_t due = l->queued_since_ns + LEDGER_COMMIT_MS * NSEC_PER_MSEC;
+
+	if (l->queue.count >= LEDGER_COMMIT_ROWS)
+		due = 0;
+	return due > not_before_ns ? due : not_before_ns;
+}
+
+/* Waits for a due group and takes it, or for the next tick; the end comes when nothing is left. */
+static enum turn take_group(struct ledger *l, uint64_t not_before_ns, struct rows *group,
+			    bool *closing)
+{
+	enum turn turn = TURN_WRITE;
+
 	pthread_mutex_lock(&l->lock);
 	while (!l->closing) {
-		uint64_t due = l->queue.count >= LEDGER_COMMIT_ROWS
-				       ? 0
-				       : l->queued_since_ns + LEDGER_COMMIT_MS * NSEC_PER_MSEC;
+		uint64_t due = l->queue.count ? due_ns(l, not_before_ns) : UINT64_MAX;
+		uint64_t now = clock_mono_ns();
 		struct timespec until;
 
-		due = due > not_before_ns ? due : not_before_ns;
-		if (l->queue.count && clock_mono_ns() >= due)
+		if (now >= due)
 			break;
-		until = deadline(due);
-		if (l->queue.count)
-			pthread_cond_timedwait(&l->changed, &l->lock, &until);
-		else
-			pthread_cond_wait(&l->changed, &l->lock);
+		if (now >= l->tick_at_ns) {
+			turn = TURN_TICK;
+			break;
+		}
+		until = deadline(due < l->tick_at_ns ? due : l->tick_at_ns);
+		pthread_cond_timedwait(&l->changed, &l->lock, &until);
 	}
-	rows_move(group, &l->queue, LEDGER_COMMIT_ROWS);
+	if (turn == TURN_WRITE)
+		rows_move(group, &l->queue, LEDGER_COMMIT_ROWS);
+	if (turn == TURN_WRITE && group->count == 0)
+		turn = TURN_END;
 	*closing = l->closing;
 	pthread_mutex_unlock(&l->lock);
-	return group->count > 0;
+	return turn;
+}
+
+/* What is to be done without calls too. What fails here is tried again at the next tick. */
+static void tick(struct ledger *l)
+{
+	l->tick_at_ns = clock_mono_ns() + LEDGER_TICK_MS * NSEC_PER_MSEC;
+	if (l->broken || atomic_load(&l->damaged) || file_is_gone(l))
+		return;
+	if (runs_seen(l->db, clock_wall_ns() / 1000) != SQLITE_OK)
+		log_warn("ledger", "%s: its sign of life is not written: %s", l->path,
+			 sqlite3_errmsg(l->db));
+}
+
+static void write_turn(struct ledger *l, struct rows *group, bool closing, uint64_t *not_before_ns)
+{
+	int rc = write_group(l, group);
+
+	if (rc == SQLITE_OK) {
+		*not_before_ns = 0;
+		group_recorded(l, group);
+	} else {
+		*not_before_ns = clock_mono_ns() + LEDGER_RETRY_MS * NSEC_PER_MSEC;
+		group_refused(l, group, closing, rc);
+	}
 }
 
 static void *writer_main(void *arg)
@@ -500,19 +552,15 @@ static void *writer_main(void *arg)
 	struct ledger *l = arg;
 	uint64_t not_before_ns = 0;
 	struct rows group;
+	enum turn turn;
 	bool closing;
 
 	rows_init(&group);
-	while (take_group(l, not_before_ns, &group, &closing)) {
-		int rc = write_group(l, &group);
-
-		if (rc == SQLITE_OK) {
-			not_before_ns = 0;
-			group_recorded(l, &group);
-		} else {
-			not_before_ns = clock_mono_ns() + LEDGER_RETRY_MS * NSEC_PER_MSEC;
-			group_refused(l, &group, closing, rc);
-		}
+	while ((turn = take_group(l, not_before_ns, &group, &closing)) != TURN_END) {
+		if (turn == TURN_TICK)
+			tick(l);
+		else
+			write_turn(l, &group, closing, &not_before_ns);
 	}
 	return NULL;
 }
@@ -548,7 +596,7 @@ static int begin_run(struct ledger *l, const struct inflight_record *last,
 		return rc;
 	lost = inflight_loss(last, &known, &now, &loss);
 	inflight_take_over(&now, last);
-	rc = database_begin_run(l->db, now.run, lost ? &loss : NULL);
+	rc = database_begin_run(l->db, now.run, last->beat_wall_us, lost ? &loss : NULL);
 	if (rc == SQLITE_OK && lost)
 		say_loss(l, &loss);
 	if (rc == SQLITE_OK && inflight_start(l->inflight, &now) < 0)
@@ -558,6 +606,7 @@ static int begin_run(struct ledger *l, const struct inflight_record *last,
 	if (lost)
 		l->before = loss;
 	l->opened_ns = clock_mono_ns();
+	l->tick_at_ns = l->opened_ns + LEDGER_TICK_MS * NSEC_PER_MSEC;
 	return rc;
 }
 

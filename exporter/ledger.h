@@ -18,6 +18,7 @@
 #define LEDGER_GROUP	       "tolltap" /* may read the directory, where the group exists */
 #define LEDGER_COMMIT_MS       250
 #define LEDGER_COMMIT_ROWS     500
+#define LEDGER_TICK_MS	       60000	   /* between looks at what has to be done without calls */
 #define LEDGER_RETRY_MS	       1000	   /* between attempts while the disk refuses */
 #define LEDGER_REPAIR_MS       60000	   /* between attempts to salvage a damaged file */
 #define LEDGER_QUEUE_BYTES     (32u << 20) /* of calls waiting; then one is dropped */

@@ -2,6 +2,7 @@
 #include "exporter/query_parts.h"
 
 #include "exporter/ledger.h"
+#include "exporter/periods.h"
 #include "exporter/schema.h"
 #include "exporter/storage.h"
 
@@ -368,4 +369,16 @@ int query_losses(struct query *q, int64_t since_us, int64_t until_us, struct que
 	if (r == 0)
 		*out = found;
 	return r;
+}
+
+/* ---- months ------------------------------------------------------------------------------ */
+
+/* A ledger that no agent of this version has opened yet has no closed ones. */
+#define PERIODS_SINCE_VERSION 4
+
+int query_periods(struct query *q, int (*each)(void *user, const struct period *period), void *user)
+{
+	int r = q->version < PERIODS_SINCE_VERSION ? 0 : periods_each(q->db, each, user);
+
+	return r == -EIO ? query_fail(q, sqlite3_errcode(q->db)) : r;
 }

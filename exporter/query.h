@@ -85,6 +85,12 @@ struct query_losses {
 int query_losses(struct query *q, int64_t since_us, int64_t until_us,
 		 struct query_losses *out) TT_MUST_CHECK;
 
+struct period;
+
+/* The ledger's months (periods_each in exporter/periods.h). Returns 0 or -errno (query_error). */
+int query_periods(struct query *q, int (*each)(void *user, const struct period *period),
+		  void *user) TT_MUST_CHECK;
+
 struct spend {
 	const char *group[QUERY_KEYS_MAX]; /* NULL = not known */
 	int64_t calls;

@@ -66,6 +66,7 @@ struct row *row_new(const struct call *call, const char *model_id)
 		memcpy(row->event_id, call->event_id, sizeof(row->event_id));
 		row->told = usage_told_of(call);
 		row->fate = USAGE_NEW;
+		row->started_at_us = call->started_at_us;
 		row->facet_bytes = facet_bytes;
 		row->columns_bytes = columns_end - facet_bytes;
 		row->model_bytes = (uint32_t)packed.len - columns_end;

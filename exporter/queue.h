@@ -13,6 +13,7 @@ struct row {
 	uint8_t event_id[16];
 	struct usage_told told;
 	enum usage_fate fate; /* as of the last try to write it */
+	int64_t started_at_us;
 	uint32_t facet_bytes;
 	uint32_t columns_bytes;
 	uint32_t model_bytes; /* 0 = none, else with its final 0 */

@@ -15,6 +15,7 @@
 #include "exporter/losses.h"
 #include "exporter/relative.h"
 #include "exporter/schema.h"
+#include "exporter/sql.h"
 #include "exporter/storage.h"
 
 #include <dirent.h>
@@ -148,25 +149,6 @@ size_t salvage_kept_aside(const char *dir, char *newest, size_t size)
 /* ---- reading what can be read ------------------------------------------------------------ */
 
 /* The first column of a one-row query, or otherwise. */
-static int64_t query_int(sqlite3 *db, const char *sql, int64_t otherwise)
-{
-	sqlite3_stmt *stmt = NULL;
-	int64_t value = otherwise;
-
-	if (sqlite3_prepare_v2(db, sql, -1, &stmt, NULL) == SQLITE_OK &&
-	    sqlite3_step(stmt) == SQLITE_ROW && sqlite3_column_type(stmt, 0) != SQLITE_NULL)
-		value = sqlite3_column_int64(stmt, 0);
-	return sqlite3_finalize(stmt) == SQLITE_OK ? value : otherwise;
-}
-
-static int run_sql(sqlite3 *db, struct text *sql)
-{
-	int rc = text_cstr(sql) ? sqlite3_exec(db, sql->ptr, NULL, NULL, NULL) : SQLITE_NOMEM;
-
-	text_free(sql);
-	return rc;
-}
-
 /* Names of a table's columns in the damaged file, separated by commas; "" when it has none. */
 static void list_columns(sqlite3 *db, const char *table, struct text *list)
 {
@@ -241,7 +223,7 @@ static int64_t highest_key(sqlite3 *db, const char *table, const char *key)
 		 "SELECT seq FROM old.sqlite_sequence WHERE name='%s'", table);
 	snprintf(by_table, sizeof(by_table), "SELECT max(%s) FROM old.%s", key, table);
 	for (size_t i = 0; i < ARRAY_LEN(ways); i++) {
-		int64_t found = ways[i] ? query_int(db, ways[i], 0) : 0;
+		int64_t found = ways[i] ? sql_integer(db, ways[i], 0) : 0;
 
 		if (found > highest && found < KEY_MAX)
 			highest = found;
@@ -344,7 +326,7 @@ static int complete(sqlite3 *db)
 			";DELETE FROM outbox WHERE seq NOT IN (SELECT seq FROM calls);"
 			"INSERT INTO outbox(seq,revision) SELECT seq,revision FROM calls WHERE "
 			"(seq,revision) NOT IN (SELECT seq,revision FROM outbox) ORDER BY seq;");
-	return run_sql(db, &sql);
+	return sql_script(db, &sql);
 }
 
 /* AUTOINCREMENT goes on behind everything that ever was, read or not. */
@@ -364,7 +346,7 @@ static int continue_ids(sqlite3 *db)
 			    "UPDATE main.sqlite_sequence SET seq=max(seq,%lld) WHERE name='%s';",
 			    tables[i], tables[i], highest, tables[i]);
 	}
-	return run_sql(db, &sql);
+	return sql_script(db, &sql);
 }
 
 /*
@@ -378,7 +360,7 @@ static void count_missing(sqlite3 *db, struct salvage *out, struct loss *loss)
 		"INDEXED BY calls_started WHERE seq NOT IN (SELECT seq FROM main.calls)";
 	sqlite3_stmt *stmt = NULL;
 
-	out->kept = (uint64_t)query_int(db, "SELECT count(*) FROM main.calls", 0);
+	out->kept = (uint64_t)sql_integer(db, "SELECT count(*) FROM main.calls", 0);
 	out->lost = (uint64_t)highest_key(db, "calls", "seq") - out->kept;
 	*loss = (struct loss){.reason = LOSS_DAMAGED, .at_us = clock_wall_ns() / 1000};
 	if (sqlite3_prepare_v2(db, missing, -1, &stmt, NULL) == SQLITE_OK &&
@@ -398,7 +380,7 @@ static int fill(sqlite3 *db, struct salvage *out)
 
 	if (rc != SQLITE_OK)
 		return rc;
-	out->bare = (uint64_t)query_int(
+	out->bare = (uint64_t)sql_integer(
 		db, "SELECT count(*) FROM calls WHERE facet NOT IN (SELECT id FROM facets)", 0);
 	count_missing(db, out, &loss);
 	rc = continue_ids(db);

@@ -221,7 +221,12 @@ void schema_rollup_list_sql(struct text *sql, const char *prefix, bool of_calls,
 
 void schema_rollup_sql(struct text *sql, const char *condition)
 {
-	text_puts(sql, "INSERT INTO rollup SELECT ");
+	schema_rollup_into_sql(sql, "rollup", condition);
+}
+
+void schema_rollup_into_sql(struct text *sql, const char *table, const char *condition)
+{
+	text_printf(sql, "INSERT INTO %s SELECT ", table);
 	schema_rollup_list_sql(sql, "", true, SCHEMA_VERSION);
 	text_printf(sql, " FROM calls WHERE %s ON CONFLICT(hour,facet) DO UPDATE SET calls=calls+1",
 		    condition);
@@ -239,10 +244,9 @@ void schema_rollup_sql(struct text *sql, const char *condition)
 	}
 }
 
-static void put_rollup_table(struct text *sql)
+void schema_rollup_columns_sql(struct text *sql)
 {
-	text_puts(sql, "CREATE TABLE rollup(hour INTEGER NOT NULL,facet INTEGER NOT NULL,"
-		       "calls INTEGER NOT NULL");
+	text_puts(sql, "(hour INTEGER NOT NULL,facet INTEGER NOT NULL,calls INTEGER NOT NULL");
 	for (size_t i = 0; i < ARRAY_LEN(call_columns); i++) {
 		if (is_rolled_up(&call_columns[i]))
 			text_printf(sql, ",%s INTEGER NOT NULL", call_columns[i].name);
@@ -250,7 +254,7 @@ static void put_rollup_table(struct text *sql)
 	for (size_t i = 0; i < ARRAY_LEN(money_columns); i++)
 		text_printf(sql, ",%s_hi INTEGER NOT NULL,%s_lo INTEGER NOT NULL",
 			    money_columns[i].name, money_columns[i].name);
-	text_puts(sql, ",PRIMARY KEY(hour,facet)) WITHOUT ROWID;");
+	text_puts(sql, ",PRIMARY KEY(hour,facet)) WITHOUT ROWID");
 }
 
 static const char losses_table[] =
@@ -368,7 +372,9 @@ void schema_create_sql(struct text *sql)
 		       "facet INTEGER NOT NULL REFERENCES facets(id)");
 	put_definitions(sql, SCHEMA_CALLS);
 	text_puts(sql, ");CREATE INDEX calls_started ON calls(started_at_us);");
-	put_rollup_table(sql);
+	text_puts(sql, "CREATE TABLE rollup");
+	schema_rollup_columns_sql(sql);
+	text_puts(sql, ";");
 	text_puts(sql, losses_table);
 	text_puts(sql, usage_keys_table);
 	text_puts(

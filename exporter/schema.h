@@ -44,6 +44,9 @@ void schema_list_sql(struct text *sql, enum schema_table table, const char *pref
 		     int64_t version);
 /* Adds the calls that match the condition to the roll-up rows of their hours. */
 void schema_rollup_sql(struct text *sql, const char *condition);
+/* The same into another table that has these columns, behind its name in CREATE TABLE. */
+void schema_rollup_into_sql(struct text *sql, const char *table, const char *condition);
+void schema_rollup_columns_sql(struct text *sql);
 /*
  * The columns of `rollup` in order, from it or from `calls` seen as such rows, in a ledger of that
  * version: 0 in place of what it has not.

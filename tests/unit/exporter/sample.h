@@ -41,6 +41,7 @@ static inline void sample_call(struct call *c, uint32_t n)
 			  .raw_json = "{\"prompt_tokens\":150,\"details\":{\"cached_tokens\":50}}"},
 		.service_tier = "default",
 		.batch = true,
+		.summed = true,
 		.inference_geo = "us",
 		.speed = "fast",
 		.billing_mode = BILLING_METERED,
@@ -72,6 +73,7 @@ static inline void sample_call(struct call *c, uint32_t n)
 		.gaps = 1,
 		.cost = {.list_pusd = 512500000,
 			 .cost_pusd = 512500000,
+			 .cache_savings_pusd = 62500000,
 			 .price_id = "openai/gpt-4o@2024-08-06",
 			 .prices_sha256 = "ab"},
 	};
