@@ -138,7 +138,12 @@ static int open_checked(struct query *q, const char *dir, char *err, size_t err_
 		return (rc & 0xff) == SQLITE_BUSY ? -EBUSY : -EBADMSG;
 	}
 	q->version = version;
-	return schema_functions(q->db);
+	r = schema_functions(q->db);
+	if (r == 0)
+		r = query_calendar_functions(q->db);
+	if (r)
+		snprintf(err, err_size, "no memory to open the ledger");
+	return r;
 }
 
 int query_open(struct query **out, const char *dir, char *err, size_t err_size)
@@ -273,7 +278,7 @@ static void put_events(struct sql *sql, const struct query_filter *filter, int64
 	schema_list_sql(&sql->text, SCHEMA_FACETS, ",f.", version);
 	schema_list_sql(&sql->text, SCHEMA_CALLS, ",c.", version);
 	text_puts(&sql->text, " FROM calls c JOIN facets f ON f.id=c.facet"
-			      " JOIN (SELECT seq,started_at_us/3600000000 AS hour FROM calls) s"
+			      " JOIN (SELECT seq,started_at_us AS at_us FROM calls) s"
 			      " ON s.seq=c.seq WHERE c.seq>?");
 	sql_number(sql, after_seq);
 	if (filter->since_us || filter->until_us) {

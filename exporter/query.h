@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Reading the ledger, beside a running agent or after it: events in the order of recording, and
- * spend grouped by any recorded fact. Read-only; it never waits for the writer. Sums of money are
- * exact; token sums stop at INT64_MAX.
+ * spend grouped by any recorded fact. Hours, days and so on are those of the
+ * calendar in force at query_open (exporter/calendar.h). Read-only; it never waits for the writer.
+ * Sums of money are exact; token sums stop at INT64_MAX.
  */
 #ifndef TT_QUERY_H
 #define TT_QUERY_H
@@ -91,8 +92,19 @@ struct period;
 int query_periods(struct query *q, int (*each)(void *user, const struct period *period),
 		  void *user) TT_MUST_CHECK;
 
+/* Cost that bought nothing. A call is in one kind at most: what was repeated is `retried`. */
+enum waste {
+	WASTE_ABORTED, /* the answer was cut */
+	WASTE_ERRORED, /* the answer was an error */
+	WASTE_RETRIED, /* a later attempt of the same operation followed: what the first ones cost
+			*/
+	WASTES
+};
+extern const char *const waste_names[WASTES]; /* "aborted", ... */
+
 struct spend {
 	const char *group[QUERY_KEYS_MAX]; /* NULL = not known */
+	int64_t first_us;		   /* when its first call began, or that call's UTC hour */
 	int64_t calls;
 	int64_t calls_by_basis[BASES];
 	int64_t tokens[TOKEN_KINDS];
@@ -100,9 +112,12 @@ struct spend {
 	pusd_sum cost; /* the sum of the events' cost_pusd */
 	pusd_sum cost_by_basis[BASES];
 	pusd_sum subscription_list; /* list price of subscription calls; in no other sum */
-	bool lower_bound;	    /* calls in it cost more than is known, or may */
-	bool estimated;		    /* some of the cost is an estimate: it may be less too */
-	bool calls_lost;	    /* in its time calls were lost that may have been its own */
+	pusd_sum cache_savings;	    /* query_knows_savings; below 0 where writes cost more */
+	int64_t waste_calls[WASTES];
+	pusd_sum waste_cost[WASTES]; /* of cost; retried is 0 until query_spend_retried */
+	bool lower_bound;	     /* calls in it cost more than is known, or may */
+	bool estimated;		     /* some of the cost is an estimate: it may be less too */
+	bool calls_lost;	     /* in its time calls were lost that may have been its own */
 };
 
 /* Some calls cost more than is known: the sum is a lower bound. */
@@ -120,8 +135,24 @@ int query_spend(struct query *q, const struct query_filter *filter, const struct
 void query_spend_free(struct spend *rows, size_t row_count);
 
 /*
- * "2026-11-22", "2026-11-22T06:33:15Z" (UTC), "90s", "15m", "24h", "7d" (before now_us), or Unix
- * seconds. False when it is none of these.
+ * Finds the attempts that were repeated and moves their cost to `retried`, in rows that query_spend
+ * made with the same arguments. It reads every call of the filter's time, twice. A repeat that came
+ * later than QUERY_RETRY_MAX_US after the filter's time is not seen. Returns 0 or -errno.
+ */
+#define QUERY_RETRY_MAX_US (24 * 3600 * 1000000LL)
+int query_spend_retried(struct query *q, const struct query_filter *filter,
+			const struct query_key *keys, size_t key_count, struct spend *rows,
+			size_t row_count) TT_MUST_CHECK;
+
+/* Sorts rows whose first key is a period: by time, then the dearest first. */
+void query_spend_by_time(struct spend *rows, size_t row_count);
+
+/* False for the ledger of an older version, which did not record what caching saved. */
+bool query_knows_savings(const struct query *q);
+
+/*
+ * What calendar_time reads (exporter/calendar.h), "90s", "15m", "24h", "7d" (before now_us), or
+ * Unix seconds. False when it is none of these.
  */
 bool query_time_parse(const char *text, int64_t now_us, int64_t *us);
 

@@ -24,14 +24,14 @@ struct query {
 };
 
 /* Where a fact is kept: a fact of calls cannot be answered from the roll-up. */
-enum fact_place { FACT_FACET, FACT_HOUR, FACT_CALL, FACT_TAG };
+enum fact_place { FACT_FACET, FACT_PERIOD, FACT_CALL, FACT_TAG };
 
 /* The version of the schema that knows of calls made on behalf of others. */
 #define QUERY_PAYER_SINCE 3
 
 struct query_fact {
 	const char *name;
-	const char *sql; /* over f (facets), s.hour, c (calls) */
+	const char *sql; /* over f (facets), s.at_us, c (calls) */
 	enum fact_place place;
 	int64_t since;		/* the version of the schema that brought it; 0 = the first */
 	const char *sql_before; /* of a ledger before QUERY_PAYER_SINCE; NULL: the same */
@@ -60,6 +60,12 @@ static inline int64_t filter_until(const struct query_filter *filter)
 {
 	return filter->until_us ? filter->until_us : INT64_MAX;
 }
+
+/*
+ * SQL of the calendar in force: calendar_label(UNIT,at_us), and calendar_cuts(UNIT,hour), true when
+ * the UTC hour since 1970 is not all in one period. Returns 0 or -ENOMEM.
+ */
+int query_calendar_functions(struct sqlite3 *db) TT_MUST_CHECK;
 
 /* -ENOTSUP when a fact of the filter or the keys is younger than the ledger. */
 int query_check_facts(struct query *q, const struct query_filter *filter,

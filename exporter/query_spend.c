@@ -1,12 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Spend: the filtered calls summed by facts, from the roll-up where it can answer. */
+#include "exporter/calendar.h"
 #include "exporter/query_parts.h"
-
 #include "exporter/schema.h"
+#include "exporter/sql.h"
 
 #include <errno.h>
 #include <sqlite3.h>
 #include <stdio.h>
+
+/* The version of the schema that records what caching saved. */
+#define SAVINGS_SINCE 4
+
+const char *const waste_names[WASTES] = {"aborted", "errored", "retried"};
+
+bool query_knows_savings(const struct query *q)
+{
+	return q->version >= SAVINGS_SINCE;
+}
 
 bool spend_is_at_least(const struct spend *spend)
 {
@@ -29,6 +40,8 @@ static int64_t add_saturating(int64_t a, int64_t b)
 
 void spend_add(struct spend *total, const struct spend *part)
 {
+	if (!total->calls || part->first_us < total->first_us)
+		total->first_us = part->first_us;
 	total->calls += part->calls;
 	for (int i = 0; i < TOKEN_KINDS; i++)
 		total->tokens[i] = add_saturating(total->tokens[i], part->tokens[i]);
@@ -43,6 +56,11 @@ void spend_add(struct spend *total, const struct spend *part)
 	total->calls_lost |= part->calls_lost;
 	total->cost += part->cost;
 	total->subscription_list += part->subscription_list;
+	total->cache_savings += part->cache_savings;
+	for (int i = 0; i < WASTES; i++) {
+		total->waste_calls[i] += part->waste_calls[i];
+		total->waste_cost[i] += part->waste_cost[i];
+	}
 }
 
 static bool needs_calls(const struct query_filter *filter, const struct query_key *keys, size_t n)
@@ -58,44 +76,140 @@ static bool needs_calls(const struct query_filter *filter, const struct query_ke
 	return false;
 }
 
+/* ---- where rows come from ------------------------------------------------------------------ */
+
+/*
+ * What a statement sums: rows like those of the roll-up, of a filter's time, each with a moment
+ * `at_us` that lies in the periods it counts in.
+ */
+static void put_columns(struct sql *sql, bool of_calls)
+{
+	text_printf(&sql->text, "%s AS at_us,", of_calls ? "started_at_us" : "hour*3600000000");
+	schema_rollup_list_sql(&sql->text, "", of_calls, sql->version);
+}
+
 static void put_calls_between(struct sql *sql, int64_t since_us, int64_t until_us)
 {
 	text_puts(&sql->text, "SELECT ");
-	schema_rollup_list_sql(&sql->text, "", true, sql->version);
+	put_columns(sql, true);
 	text_puts(&sql->text, " FROM calls WHERE started_at_us>=? AND started_at_us<?");
 	sql_number(sql, since_us);
 	sql_number(sql, until_us);
 }
 
-/*
- * Whole hours come from the roll-up, the cut hours at both ends from the calls. Both sources have
- * the same columns and no call is in both.
- */
-static void put_rollup_between(struct sql *sql, int64_t since_us, int64_t until_us)
-{
-	int64_t first = since_us / SCHEMA_US_PER_HOUR + (since_us % SCHEMA_US_PER_HOUR != 0);
-	int64_t end = until_us / SCHEMA_US_PER_HOUR;
+/* UTC hours that are whole in a filter's time: [first, end). */
+struct hours {
+	int64_t first, end;
+};
 
-	if (first >= end) {
-		put_calls_between(sql, since_us, until_us);
+static struct hours whole_hours(const struct query_filter *filter)
+{
+	int64_t since_us = filter->since_us;
+
+	return (struct hours){since_us / SCHEMA_US_PER_HOUR + (since_us % SCHEMA_US_PER_HOUR != 0),
+			      filter_until(filter) / SCHEMA_US_PER_HOUR};
+}
+
+/*
+ * The unit whose periods may begin within a UTC hour: the smallest asked for, since hours end where
+ * days do. Returns false when none can.
+ */
+static bool cutting_unit(const struct query_filter *filter, const struct query_key *keys,
+			 size_t key_count, enum calendar_unit *unit)
+{
+	enum calendar_unit found, smallest = CALENDAR_UNITS;
+
+	for (size_t i = 0; i < key_count + filter->where_count; i++) {
+		const struct query_fact *fact =
+			i < key_count ? keys[i].fact : filter->where[i - key_count].key.fact;
+
+		if (fact->place == FACT_PERIOD &&
+		    calendar_unit_parse(slice_of(fact->name), &found) && found < smallest)
+			smallest = found;
+	}
+	*unit = smallest;
+	return smallest < CALENDAR_UNITS && strcmp(calendar_zone(), CALENDAR_UTC) != 0;
+}
+
+/* `cut(hour)`: the hours of the roll-up that lie in two periods. Each hour is one step in it. */
+static void put_cut_hours(struct sql *sql, struct hours hours, enum calendar_unit unit)
+{
+	text_printf(&sql->text,
+		    "WITH RECURSIVE hours(hour) AS (SELECT min(hour) FROM rollup WHERE hour>=? AND "
+		    "hour<? UNION ALL SELECT (SELECT min(r.hour) FROM rollup r WHERE "
+		    "r.hour>hours.hour AND r.hour<?) FROM hours WHERE hour IS NOT NULL),"
+		    "cut(hour) AS MATERIALIZED (SELECT hour FROM hours WHERE hour IS NOT NULL AND "
+		    "calendar_cuts('%s',hour)) ",
+		    calendar_unit_names[unit]);
+	sql_number(sql, hours.first);
+	sql_number(sql, hours.end);
+	sql_number(sql, hours.end);
+}
+
+/*
+ * Whole hours come from the roll-up; the hours that the filter or a period cuts from the calls.
+ * Both sources have the same columns and no call is in both.
+ */
+static void put_rollup(struct sql *sql, const struct query_filter *filter, bool cut)
+{
+	struct hours hours = whole_hours(filter);
+
+	if (hours.first >= hours.end) {
+		put_calls_between(sql, filter->since_us, filter_until(filter));
 		return;
 	}
 	text_puts(&sql->text, "SELECT ");
-	schema_rollup_list_sql(&sql->text, "", false, sql->version);
+	put_columns(sql, false);
 	text_puts(&sql->text, " FROM rollup WHERE hour>=? AND hour<?");
-	sql_number(sql, first);
-	sql_number(sql, end);
+	sql_number(sql, hours.first);
+	sql_number(sql, hours.end);
+	if (cut) {
+		text_puts(&sql->text, " AND hour NOT IN (SELECT hour FROM cut) UNION ALL SELECT ");
+		put_columns(sql, true);
+		text_puts(&sql->text,
+			  " FROM cut CROSS JOIN calls ON started_at_us>=cut.hour*3600000000"
+			  " AND started_at_us<(cut.hour+1)*3600000000");
+	}
 	text_puts(&sql->text, " UNION ALL ");
-	put_calls_between(sql, since_us, first * SCHEMA_US_PER_HOUR);
+	put_calls_between(sql, filter->since_us, hours.first * SCHEMA_US_PER_HOUR);
 	text_puts(&sql->text, " UNION ALL ");
-	put_calls_between(sql, end * SCHEMA_US_PER_HOUR, until_us);
+	put_calls_between(sql, hours.end * SCHEMA_US_PER_HOUR, filter_until(filter));
 }
+
+/* Calls that a later attempt of their operation repeated, of which some may be after the filter's
+ * time. */
+static void put_retries(struct sql *sql, const struct query_filter *filter)
+{
+	int64_t until_us = filter_until(filter);
+
+	text_puts(&sql->text,
+		  "WITH retries(op,last) AS MATERIALIZED (SELECT operation_id,max(attempt) FROM "
+		  "calls WHERE attempt>1 AND started_at_us>=? AND started_at_us<? GROUP BY 1) ");
+	sql_number(sql, filter->since_us);
+	sql_number(sql, until_us > INT64_MAX - QUERY_RETRY_MAX_US ? INT64_MAX
+								  : until_us + QUERY_RETRY_MAX_US);
+}
+
+static void put_one_by_one(struct sql *sql, const struct query_filter *filter, bool retried)
+{
+	text_puts(&sql->text, "SELECT seq,");
+	put_columns(sql, true);
+	text_puts(&sql->text, " FROM calls");
+	if (retried)
+		text_puts(&sql->text, " CROSS JOIN retries ON op=operation_id AND attempt<last");
+	text_puts(&sql->text, " WHERE started_at_us>=? AND started_at_us<?");
+	sql_number(sql, filter->since_us);
+	sql_number(sql, filter_until(filter));
+}
+
+/* ---- the statement ------------------------------------------------------------------------- */
 
 static void put_sums(struct sql *sql)
 {
-	text_puts(&sql->text, "f.basis,f.billing_mode,sum(s.calls),sum(s.cost_pusd_hi),"
+	text_puts(&sql->text, "f.basis,f.billing_mode,f.outcome,sum(s.calls),sum(s.cost_pusd_hi),"
 			      "sum(s.cost_pusd_lo),sum(s.list_cost_pusd_hi),"
-			      "sum(s.list_cost_pusd_lo)");
+			      "sum(s.list_cost_pusd_lo),sum(s.cache_savings_pusd_hi),"
+			      "sum(s.cache_savings_pusd_lo),min(s.at_us)");
 	for (int i = 0; i < TOKEN_KINDS; i++)
 		text_printf(&sql->text, ",sat_sum(s.%s)", token_kind_names[i]);
 	for (int i = 0; i < TOOL_UNITS; i++)
@@ -103,8 +217,16 @@ static void put_sums(struct sql *sql)
 }
 
 static void put_spend(struct sql *sql, const struct query_filter *filter,
-		      const struct query_key *keys, size_t key_count)
+		      const struct query_key *keys, size_t key_count, bool retried)
 {
+	bool calls = retried || needs_calls(filter, keys, key_count);
+	enum calendar_unit unit;
+	bool cut = !calls && cutting_unit(filter, keys, key_count, &unit);
+
+	if (retried)
+		put_retries(sql, filter);
+	if (cut)
+		put_cut_hours(sql, whole_hours(filter), unit);
 	text_puts(&sql->text, "SELECT ");
 	for (size_t i = 0; i < key_count; i++) {
 		sql_key(sql, &keys[i]);
@@ -112,32 +234,20 @@ static void put_spend(struct sql *sql, const struct query_filter *filter,
 	}
 	put_sums(sql);
 	text_puts(&sql->text, " FROM (");
-	if (needs_calls(filter, keys, key_count)) {
-		text_puts(&sql->text, "SELECT seq,");
-		schema_rollup_list_sql(&sql->text, "", true, sql->version);
-		text_puts(&sql->text, " FROM calls WHERE started_at_us>=? AND started_at_us<?");
-		sql_number(sql, filter->since_us);
-		sql_number(sql, filter_until(filter));
-		text_puts(&sql->text, ") s JOIN calls c ON c.seq=s.seq");
-	} else {
-		put_rollup_between(sql, filter->since_us, filter_until(filter));
-		text_puts(&sql->text, ") s");
-	}
+	if (calls)
+		put_one_by_one(sql, filter, retried);
+	else
+		put_rollup(sql, filter, cut);
+	text_puts(&sql->text, calls ? ") s JOIN calls c ON c.seq=s.seq" : ") s");
 	text_puts(&sql->text, " JOIN facets f ON f.id=s.facet WHERE ");
 	text_puts(&sql->text, sql->version < QUERY_PAYER_SINCE ? "1" : "f.collapsed_by IS NULL");
 	sql_where(sql, filter);
-	text_puts(&sql->text, " GROUP BY f.basis,f.billing_mode");
+	text_puts(&sql->text, " GROUP BY f.basis,f.billing_mode,f.outcome");
 	for (size_t i = 0; i < key_count; i++)
 		text_printf(&sql->text, ",%zu", i + 1);
 	text_puts(&sql->text, " ORDER BY 1");
 	for (size_t i = 1; i < key_count; i++)
 		text_printf(&sql->text, ",%zu", i + 1);
-}
-
-static pusd_sum money_at(sqlite3_stmt *stmt, int column)
-{
-	return ((pusd_sum)sqlite3_column_int64(stmt, column) << 32) +
-	       sqlite3_column_int64(stmt, column + 1);
 }
 
 static int name_index(const char *const *names, int count, const char *name)
@@ -149,44 +259,80 @@ static int name_index(const char *const *names, int count, const char *name)
 	return 0;
 }
 
-/* One result row, a (group, basis, billing mode), as a part of its group's spend. */
+/* Columns of put_sums behind those of the group. */
+enum sums {
+	SUM_BASIS,
+	SUM_MODE,
+	SUM_OUTCOME,
+	SUM_CALLS,
+	SUM_COST,
+	SUM_LIST = SUM_COST + 2,
+	SUM_SAVINGS = SUM_LIST + 2,
+	SUM_FIRST = SUM_SAVINGS + 2,
+	SUM_TOKENS,
+	SUM_TOOLS = SUM_TOKENS + TOKEN_KINDS
+};
+
+static void load_waste(enum outcome outcome, struct spend *part)
+{
+	enum waste waste = outcome == OUTCOME_ABORTED ? WASTE_ABORTED : WASTE_ERRORED;
+
+	if (outcome != OUTCOME_ABORTED && outcome != OUTCOME_ERROR)
+		return;
+	part->waste_calls[waste] = part->calls;
+	part->waste_cost[waste] = part->cost;
+}
+
+static int name_at(sqlite3_stmt *stmt, int column, const char *const *names, int count)
+{
+	return name_index(names, count, (const char *)sqlite3_column_text(stmt, column));
+}
+
+/* One result row, a (group, basis, billing mode, outcome), as a part of its group's spend. */
 static void load_part(sqlite3_stmt *stmt, size_t key_count, struct spend *part)
 {
 	int at = (int)key_count;
-	const char *basis_name = (const char *)sqlite3_column_text(stmt, at);
-	const char *mode = (const char *)sqlite3_column_text(stmt, at + 1);
-	int basis = name_index(basis_names, BASES, basis_name);
-	bool subscribed =
-		name_index(billing_mode_names, BILLING_MODES, mode) == BILLING_SUBSCRIPTION;
+	int basis = name_at(stmt, at + SUM_BASIS, basis_names, BASES);
+	bool subscribed = name_at(stmt, at + SUM_MODE, billing_mode_names, BILLING_MODES) ==
+			  BILLING_SUBSCRIPTION;
 
 	memset(part, 0, sizeof(*part));
 	for (size_t i = 0; i < key_count; i++)
 		part->group[i] = (const char *)sqlite3_column_text(stmt, (int)i);
-	part->calls = sqlite3_column_int64(stmt, at + 2);
+	part->calls = sqlite3_column_int64(stmt, at + SUM_CALLS);
 	part->calls_by_basis[basis] = part->calls;
-	part->cost = money_at(stmt, at + 3);
+	part->cost = sql_money(stmt, at + SUM_COST);
 	part->cost_by_basis[basis] = part->cost;
 	/* What a subscription covers costs 0, whatever else is not known of it. */
 	part->lower_bound = !subscribed && (basis == BASIS_PARTIAL || basis == BASIS_UNPRICED ||
 					    basis == BASIS_ESTIMATED);
 	part->estimated = !subscribed && basis == BASIS_ESTIMATED && part->cost > 0;
 	if (subscribed)
-		part->subscription_list = money_at(stmt, at + 5);
+		part->subscription_list = sql_money(stmt, at + SUM_LIST);
+	part->cache_savings = sql_money(stmt, at + SUM_SAVINGS);
+	part->first_us = sqlite3_column_int64(stmt, at + SUM_FIRST);
+	load_waste((enum outcome)name_at(stmt, at + SUM_OUTCOME, outcome_names, OUTCOMES), part);
 	for (int i = 0; i < TOKEN_KINDS; i++)
-		part->tokens[i] = sqlite3_column_int64(stmt, at + 7 + i);
+		part->tokens[i] = sqlite3_column_int64(stmt, at + SUM_TOKENS + i);
 	for (int i = 0; i < TOOL_UNITS; i++)
-		part->tool_units[i] = sqlite3_column_int64(stmt, at + 7 + TOKEN_KINDS + i);
+		part->tool_units[i] = sqlite3_column_int64(stmt, at + SUM_TOOLS + i);
 }
 
-static bool same_group(const struct spend *a, const struct spend *b, size_t key_count)
+static int by_group(const void *a, const void *b)
 {
-	for (size_t i = 0; i < key_count; i++) {
-		if (!a->group[i] != !b->group[i])
-			return false;
-		if (a->group[i] && strcmp(a->group[i], b->group[i]))
-			return false;
+	const struct spend *x = a, *y = b;
+
+	for (size_t i = 0; i < QUERY_KEYS_MAX; i++) {
+		int order;
+
+		if (!x->group[i] || !y->group[i])
+			order = (x->group[i] != NULL) - (y->group[i] != NULL);
+		else
+			order = strcmp(x->group[i], y->group[i]);
+		if (order)
+			return order;
 	}
-	return true;
+	return 0;
 }
 
 struct spend_rows {
@@ -226,7 +372,7 @@ static int fold_part(struct query *q, struct spend_rows *rows, const struct spen
 {
 	struct spend *last = rows->count ? &rows->row[rows->count - 1] : NULL;
 
-	if (last && same_group(last, part, key_count)) {
+	if (last && by_group(last, part) == 0) {
 		spend_add(last, part);
 		return 0;
 	}
@@ -247,31 +393,25 @@ static int by_cost(const void *a, const void *b)
 		return x->cost < y->cost ? 1 : -1;
 	if (x->calls != y->calls)
 		return x->calls < y->calls ? 1 : -1;
-	for (size_t i = 0; i < QUERY_KEYS_MAX; i++) {
-		int order = strcmp(x->group[i] ? x->group[i] : "", y->group[i] ? y->group[i] : "");
-
-		if (order)
-			return order;
-	}
-	return 0;
+	return by_group(a, b);
 }
 
-/* The time a group stands for: its hour or day, where it has one, within the filter's. */
+/* The time a group stands for: its hour, day, ..., where it has one, within the filter's. */
 static void group_time(const struct query_key *keys, size_t key_count, const struct spend *row,
 		       int64_t *since_us, int64_t *until_us)
 {
 	for (size_t i = 0; i < key_count; i++) {
-		bool hour = !strcmp(keys[i].fact->name, "hour");
-		int64_t from;
+		struct calendar_span span;
+		enum calendar_unit unit;
 
-		if (keys[i].fact->place != FACT_HOUR || !row->group[i] ||
-		    !query_time_parse(row->group[i], 0, &from))
+		if (keys[i].fact->place != FACT_PERIOD ||
+		    !calendar_unit_parse(slice_of(keys[i].fact->name), &unit))
 			continue;
-		if (from > *since_us)
-			*since_us = from;
-		from += hour ? SCHEMA_US_PER_HOUR : 24 * SCHEMA_US_PER_HOUR;
-		if (from < *until_us)
-			*until_us = from;
+		calendar_span_at(unit, row->first_us, &span);
+		if (span.since_us > *since_us)
+			*since_us = span.since_us;
+		if (span.until_us < *until_us)
+			*until_us = span.until_us;
 	}
 }
 
@@ -294,28 +434,70 @@ static int mark_losses(struct query *q, const struct query_filter *filter,
 	return r;
 }
 
-int query_spend(struct query *q, const struct query_filter *filter, const struct query_key *keys,
-		size_t key_count, struct spend **rows, size_t *row_count)
+/* Runs the statement; parts of one group are handed on as one. */
+static int read_groups(struct query *q, const struct query_filter *filter,
+		       const struct query_key *keys, size_t key_count, bool retried,
+		       struct spend_rows *found)
 {
 	struct sql sql = {.text = TEXT_INIT(QUERY_SQL_MAX), .version = q->version};
-	struct spend_rows found = {0};
 	sqlite3_stmt *stmt = NULL;
 	struct spend part;
 	int r, rc = SQLITE_ROW;
 
-	r = query_check_facts(q, filter, keys, key_count);
-	if (r)
-		return r;
-	put_spend(&sql, filter, keys, key_count);
+	put_spend(&sql, filter, keys, key_count, retried);
 	r = query_prepare(q, &sql, &stmt);
 	while (r == 0 && (rc = sqlite3_step(stmt)) == SQLITE_ROW) {
 		load_part(stmt, key_count, &part);
-		r = fold_part(q, &found, &part, key_count);
+		r = fold_part(q, found, &part, key_count);
 	}
 	if (r == 0 && rc != SQLITE_DONE)
 		r = query_fail(q, rc);
 	sqlite3_finalize(stmt);
 	text_free(&sql.text);
+	return r;
+}
+
+/* Where the calls of hours that a period cuts are gone, their sums cannot be parted any more. */
+static int check_cut_hours(struct query *q, const struct query_filter *filter,
+			   const struct query_key *keys, size_t key_count)
+{
+	struct sql sql = {.text = TEXT_INIT(QUERY_SQL_MAX), .version = q->version};
+	sqlite3_stmt *stmt = NULL;
+	enum calendar_unit unit;
+	int r;
+
+	if (needs_calls(filter, keys, key_count) || !cutting_unit(filter, keys, key_count, &unit))
+		return 0;
+	put_cut_hours(&sql, whole_hours(filter), unit);
+	text_puts(&sql.text,
+		  "SELECT EXISTS(SELECT 1 FROM cut JOIN meta ON key='" SCHEMA_DETAIL_SINCE
+		  "' AND cut.hour*3600000000<value)");
+	r = query_prepare(q, &sql, &stmt);
+	text_free(&sql.text);
+	if (r)
+		return r;
+	if (sqlite3_step(stmt) == SQLITE_ROW && sqlite3_column_int(stmt, 0)) {
+		snprintf(
+			q->error, sizeof(q->error),
+			"%ss of %s begin within hours whose calls are gone; use --timezone=UTC, or "
+			"a later --since",
+			calendar_unit_names[unit], calendar_zone());
+		r = -ENOTSUP;
+	}
+	sqlite3_finalize(stmt);
+	return r;
+}
+
+int query_spend(struct query *q, const struct query_filter *filter, const struct query_key *keys,
+		size_t key_count, struct spend **rows, size_t *row_count)
+{
+	struct spend_rows found = {0};
+	int r = query_check_facts(q, filter, keys, key_count);
+
+	if (r == 0)
+		r = check_cut_hours(q, filter, keys, key_count);
+	if (r == 0)
+		r = read_groups(q, filter, keys, key_count, false, &found);
 	if (r == 0)
 		r = mark_losses(q, filter, keys, key_count, &found);
 	if (r) {
@@ -327,6 +509,60 @@ int query_spend(struct query *q, const struct query_filter *filter, const struct
 	*rows = found.row;
 	*row_count = found.count;
 	return 0;
+}
+
+/* What was counted as an abort or an error, and was repeated, is the retry's. */
+static void move_waste(struct spend *row, const struct spend *retried)
+{
+	row->waste_calls[WASTE_RETRIED] += retried->calls;
+	row->waste_cost[WASTE_RETRIED] += retried->cost;
+	for (int i = 0; i < WASTE_RETRIED; i++) {
+		row->waste_calls[i] -= retried->waste_calls[i];
+		row->waste_cost[i] -= retried->waste_cost[i];
+	}
+}
+
+static void move_wastes(struct spend *rows, size_t row_count, const struct spend_rows *retried)
+{
+	for (size_t i = 0; i < retried->count; i++) {
+		struct spend *row =
+			bsearch(&retried->row[i], rows, row_count, sizeof(*rows), by_group);
+
+		if (row) /* else its call was recorded since */
+			move_waste(row, &retried->row[i]);
+	}
+}
+
+int query_spend_retried(struct query *q, const struct query_filter *filter,
+			const struct query_key *keys, size_t key_count, struct spend *rows,
+			size_t row_count)
+{
+	struct spend_rows found = {0};
+	int r = read_groups(q, filter, keys, key_count, true, &found);
+
+	if (r == 0 && found.count && row_count) {
+		qsort(rows, row_count, sizeof(*rows), by_group);
+		move_wastes(rows, row_count, &found);
+		qsort(rows, row_count, sizeof(*rows), by_cost);
+	}
+	query_spend_free(found.row, found.count);
+	return r;
+}
+
+/* Rows of one period have its label; of two periods every call of one is before the other's. */
+static int by_time(const void *a, const void *b)
+{
+	const struct spend *x = a, *y = b;
+
+	if (x->first_us == y->first_us || !strcmp(x->group[0], y->group[0]))
+		return by_cost(a, b);
+	return x->first_us < y->first_us ? -1 : 1;
+}
+
+void query_spend_by_time(struct spend *rows, size_t row_count)
+{
+	if (row_count)
+		qsort(rows, row_count, sizeof(*rows), by_time);
 }
 
 void query_spend_free(struct spend *rows, size_t row_count)

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What people write of facts, conditions and times. */
+#include "exporter/calendar.h"
 #include "exporter/query_parts.h"
 
 #include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
-#include <time.h>
 
 /* ---- facts ------------------------------------------------------------------------------- */
 
@@ -16,6 +16,12 @@
 			"CASE WHEN f.on_behalf_of THEN f.on_behalf_of_" column " ELSE f." column \
 			" END",                                                                  \
 			FACT_FACET, 0, "f." column                                               \
+	}
+
+/* Of the calendar in force (exporter/calendar.h). */
+#define PERIOD(unit)                                                             \
+	{                                                                        \
+		unit, "calendar_label('" unit "',s.at_us)", FACT_PERIOD, 0, NULL \
 	}
 
 static const struct query_fact facts[] = {
@@ -48,8 +54,10 @@ static const struct query_fact facts[] = {
 	PAYER("container", "container"),
 	PAYER("container_id", "container_id"),
 	PAYER("node", "node"),
-	{"day", "strftime('%Y-%m-%d',s.hour*3600,'unixepoch')", FACT_HOUR, 0, NULL},
-	{"hour", "strftime('%Y-%m-%dT%H:00:00Z',s.hour*3600,'unixepoch')", FACT_HOUR, 0, NULL},
+	PERIOD("hour"),
+	PERIOD("day"),
+	PERIOD("week"),
+	PERIOD("month"),
 	{"pid", "CASE WHEN f.on_behalf_of THEN c.on_behalf_of_pid ELSE c.pid END", FACT_CALL, 0,
 	 "c.pid"},
 	{"session_id", "c.session_id", FACT_CALL, 0, NULL},
@@ -117,35 +125,17 @@ int query_filter_where(struct query_filter *filter, const char *condition)
 
 /* ---- time -------------------------------------------------------------------------------- */
 
-static bool parse_date(const char *text, int64_t *us)
-{
-	static const char *const forms[] = {"%Y-%m-%d", "%Y-%m-%dT%H:%MZ", "%Y-%m-%dT%H:%M:%SZ"};
-
-	for (size_t i = 0; i < ARRAY_LEN(forms); i++) {
-		struct tm tm = {.tm_mday = 1};
-		const char *end = strptime(text, forms[i], &tm);
-
-		if (end && *end == '\0') {
-			*us = (int64_t)timegm(&tm) * 1000000;
-			return true;
-		}
-	}
-	return false;
-}
-
 bool query_time_parse(const char *text, int64_t now_us, int64_t *us)
 {
 	static const struct {
 		char unit;
 		int64_t seconds;
 	} units[] = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}, {'w', 604800}};
-	int64_t number = 0, parsed;
+	int64_t number = 0;
 	const char *p = text;
 
-	if (parse_date(text, &parsed)) {
-		*us = parsed;
+	if (calendar_time(text, us))
 		return true;
-	}
 	for (; isdigit((unsigned char)*p); p++) {
 		if (number > 100000000000) /* Unix seconds of the year 5138 */
 			return false;
