@@ -230,10 +230,15 @@ static int start_ledger(struct worker *w, uint8_t *fingerprint_key)
 		.pid = w->opts->supervisor,
 		.started_ns = w->opts->board->started_ns,
 	};
+	const struct retention retention = {
+		.days = w->config->retention_days,
+		.max_bytes = w->config->retention_mib << 20,
+	};
 	char err[LEDGER_ERROR_MAX] = "";
 
 	if (ledger_open(&w->ledger, w->config->storage_path, &owner, err, sizeof(err)) < 0)
 		return start_failed(EXIT_STORAGE, err);
+	ledger_retain(w->ledger, &retention);
 	if (ledger_install_key(w->config->storage_path, fingerprint_key, err, sizeof(err)) < 0)
 		return start_failed(EXIT_STORAGE, err);
 	return EXIT_OK;
@@ -366,6 +371,7 @@ static int start_books(struct worker *w)
 		return start_failed(EXIT_FAILED, "out of memory");
 	ledger_on_counted(w->ledger, on_counted, w);
 	aggregate_set_prices(w->aggregate, catalog_sha256(pipeline_catalog(w->pipeline)));
+	aggregate_set_standing(w->aggregate, ledger_standing(w->ledger));
 	return EXIT_OK;
 }
 
@@ -435,6 +441,8 @@ static void stop(struct worker *w)
 	courier_client_free(w->courier);
 	http_server_free(w->http);
 	publisher_stop(w->publisher);
+	if (w->aggregate)
+		aggregate_set_standing(w->aggregate, NULL);
 	ledger_close(w->ledger);
 	aggregate_free(w->aggregate);
 	broker_close(w->broker);

@@ -9,6 +9,7 @@
 #include "agent/base/counters.h"
 #include "exporter/process.h"
 #include "exporter/promtext.h"
+#include "exporter/standing.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -105,6 +106,7 @@ struct aggregate {
 	bool overflowed[FAMILIES];
 	int64_t started_us;
 	char prices_sha256[65];
+	struct standing *standing; /* the ledger's, or NULL */
 };
 
 /* ---- series ------------------------------------------------------------------------------ */
@@ -309,6 +311,13 @@ void aggregate_ignored(struct aggregate *a, const char *provider, enum ignored_r
 	pthread_mutex_unlock(&a->lock);
 }
 
+void aggregate_set_standing(struct aggregate *a, struct standing *standing)
+{
+	pthread_mutex_lock(&a->lock);
+	a->standing = standing;
+	pthread_mutex_unlock(&a->lock);
+}
+
 void aggregate_set_prices(struct aggregate *a, const char *sha256)
 {
 	pthread_mutex_lock(&a->lock);
@@ -426,6 +435,7 @@ static const char *counter_help(const char *family)
 						     "could still come."},
 		{"tolltap_ledger_rows_total", "Calls made durable in the ledger."},
 		{"tolltap_ledger_commits_total", "Groups committed to the ledger."},
+		{"tolltap_ledger_retired_rows_total", "Calls that went by retention."},
 		{"tolltap_gateway_legs_total",
 		 "Calls to gateways whose bill is another row, by the sign that told."},
 		{"tolltap_gateway_legs_evicted_total",
@@ -505,6 +515,8 @@ int aggregate_render(struct aggregate *a, bool openmetrics, char **body, size_t 
 	if (*a->prices_sha256)
 		put_info(&out, "tolltap_prices_info", "The price table in force.", "sha256",
 			 a->prices_sha256, openmetrics);
+	if (a->standing)
+		standing_put(a->standing, &out, openmetrics);
 	pthread_mutex_unlock(&a->lock);
 	put_counters(&out, openmetrics);
 	put_info(&out, "tolltap_build_info", "The running version.", "version", TOLLTAP_VERSION,

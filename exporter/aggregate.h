@@ -24,6 +24,11 @@ void aggregate_ignored(struct aggregate *a, const char *provider, enum ignored_r
 /* The price table in force: label of tolltap_prices_info. Thread-safe. */
 void aggregate_set_prices(struct aggregate *a, const char *sha256);
 
+/* The ledger's own sums, told beside; must outlive a, or NULL to tell none any more. Thread-safe.
+ */
+struct standing;
+void aggregate_set_standing(struct aggregate *a, struct standing *standing);
+
 /*
  * The whole exposition (Prometheus text 0.0.4, or OpenMetrics 1.0 when asked), counters and process
  * metrics included. The caller frees *body. Returns 0 or -ENOMEM. Thread-safe.

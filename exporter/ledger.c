@@ -16,6 +16,7 @@
 #include "exporter/queue.h"
 #include "exporter/runs.h"
 #include "exporter/schema.h"
+#include "exporter/standing.h"
 #include "exporter/storage.h"
 #include "exporter/usage_keys.h"
 
@@ -55,7 +56,7 @@ struct ledger {
 	bool broken;		 /* the file is damaged; it is closed while that lasts */
 	char broken_why[LEDGER_ERROR_MAX];
 	uint64_t repair_at_ns;
-	uint64_t tick_at_ns; /* the writer's */
+	int64_t waits_for_us; /* the month that retention was last said to wait for */
 	char dir[PATH_MAX];
 	char path[PATH_MAX];
 	char log_path[PATH_MAX];
@@ -63,12 +64,15 @@ struct ledger {
 	pthread_t writer;
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
-	struct rows queue;	  /* under lock */
-	uint64_t queued_since_ns; /* under lock: when the oldest waiting call came */
-	int64_t dropped_since_us; /* under lock: wall clock, of the first drop not in `losses` */
-	bool closing;		  /* under lock */
-	bool crashed;		  /* the caller's thread */
-	struct loss before;	  /* what the last run lost and was not metered until the open */
+	struct rows queue;	    /* under lock */
+	uint64_t queued_since_ns;   /* under lock: when the oldest waiting call came */
+	int64_t dropped_since_us;   /* under lock: wall clock, of the first drop not in `losses` */
+	bool closing;		    /* under lock */
+	uint64_t tick_at_ns;	    /* under lock */
+	struct retention retention; /* under lock */
+	bool crashed;		    /* the caller's thread */
+	struct standing *standing;
+	struct loss before; /* what the last run lost and was not metered until the open */
 	uint64_t opened_ns;
 	void (*counted)(void *user, const struct call *call, const char *model_id);
 	void *counted_user;
@@ -523,15 +527,52 @@ static enum turn take_group(struct ledger *l, uint64_t not_before_ns, struct row
 	return turn;
 }
 
+static void say_waits(struct ledger *l, int64_t month_us)
+{
+	char day[CLOCK_TEXT_MAX];
+
+	if (month_us && month_us != l->waits_for_us)
+		log_warn("ledger",
+			 "calls of %.7s would go by retention, but that month is not closed; when "
+			 "its sums are final: tolltap period close %.7s",
+			 clock_format_us(day, month_us), day);
+	l->waits_for_us = month_us;
+}
+
+/* One batch of what is to go. True when there is more. */
+static bool sweep(struct ledger *l)
+{
+	struct retention_step step;
+	struct retention retention;
+
+	pthread_mutex_lock(&l->lock);
+	retention = l->retention;
+	pthread_mutex_unlock(&l->lock);
+	if (retention_step(l->db, &retention, clock_wall_ns() / 1000, &step) != SQLITE_OK)
+		log_warn("ledger", "%s: nothing goes by retention: %s", l->path,
+			 sqlite3_errmsg(l->db));
+	say_waits(l, step.waits_for_us);
+	counter_add(COUNTER_LEDGER_RETIRED, (uint64_t)step.deleted);
+	return step.more;
+}
+
 /* What is to be done without calls too. What fails here is tried again at the next tick. */
 static void tick(struct ledger *l)
 {
-	l->tick_at_ns = clock_mono_ns() + LEDGER_TICK_MS * NSEC_PER_MSEC;
-	if (l->broken || atomic_load(&l->damaged) || file_is_gone(l))
-		return;
-	if (runs_seen(l->db, clock_wall_ns() / 1000) != SQLITE_OK)
-		log_warn("ledger", "%s: its sign of life is not written: %s", l->path,
-			 sqlite3_errmsg(l->db));
+	bool more = false;
+
+	if (!l->broken && !atomic_load(&l->damaged) && !file_is_gone(l)) {
+		if (runs_seen(l->db, clock_wall_ns() / 1000) != SQLITE_OK)
+			log_warn("ledger", "%s: its sign of life is not written: %s", l->path,
+				 sqlite3_errmsg(l->db));
+		more = sweep(l);
+		if (standing_refresh(l->standing, l->db, clock_wall_ns() / 1000))
+			log_warn("ledger", "%s: its sums for metrics stay as they were: %s",
+				 l->path, sqlite3_errmsg(l->db));
+	}
+	pthread_mutex_lock(&l->lock);
+	l->tick_at_ns = clock_mono_ns() + (more ? LEDGER_SWEEP_MS : LEDGER_TICK_MS) * NSEC_PER_MSEC;
+	pthread_mutex_unlock(&l->lock);
 }
 
 static void write_turn(struct ledger *l, struct rows *group, bool closing, uint64_t *not_before_ns)
@@ -563,6 +604,20 @@ static void *writer_main(void *arg)
 			write_turn(l, &group, closing, &not_before_ns);
 	}
 	return NULL;
+}
+
+void ledger_retain(struct ledger *l, const struct retention *retention)
+{
+	pthread_mutex_lock(&l->lock);
+	l->retention = *retention;
+	l->tick_at_ns = 0; /* now */
+	pthread_cond_signal(&l->changed);
+	pthread_mutex_unlock(&l->lock);
+}
+
+struct standing *ledger_standing(struct ledger *l)
+{
+	return l->standing;
 }
 
 bool ledger_healthy(const struct ledger *l)
@@ -651,8 +706,10 @@ static int open_database(struct ledger *l, const char *dir, const struct infligh
 	rc = prepare_statements(l);
 	if (rc == SQLITE_OK)
 		rc = begin_run(l, &last, owner);
+	if (rc == SQLITE_OK && !standing_new(&l->standing))
+		rc = standing_refresh(l->standing, l->db, clock_wall_ns() / 1000);
 	if (rc == SQLITE_OK)
-		return 0;
+		return l->standing ? 0 : -ENOMEM;
 	r = database_errno(l->db, rc);
 	database_explain(why, sizeof(why), r);
 	snprintf(err, err_size, "cannot use %s: %s", l->path, why);
@@ -694,6 +751,7 @@ static void release(struct ledger *l, bool clean)
 {
 	checker_stop(l->checker);
 	close_database(l);
+	standing_free(l->standing);
 	inflight_close(l->inflight, clean);
 	closep(&l->lock_fd);
 	free(l);

@@ -10,6 +10,7 @@
 
 #include "agent/usage/call.h"
 #include "exporter/inflight.h"
+#include "exporter/retention.h"
 
 #define LEDGER_FILE	       "ledger.db"
 #define LEDGER_LOCK_FILE       "lock"
@@ -18,7 +19,8 @@
 #define LEDGER_GROUP	       "tolltap" /* may read the directory, where the group exists */
 #define LEDGER_COMMIT_MS       250
 #define LEDGER_COMMIT_ROWS     500
-#define LEDGER_TICK_MS	       60000	   /* between looks at what has to be done without calls */
+#define LEDGER_TICK_MS	       15000	   /* between looks at what has to be done without calls */
+#define LEDGER_SWEEP_MS	       200	   /* between batches that retention takes away */
 #define LEDGER_RETRY_MS	       1000	   /* between attempts while the disk refuses */
 #define LEDGER_REPAIR_MS       60000	   /* between attempts to salvage a damaged file */
 #define LEDGER_QUEUE_BYTES     (32u << 20) /* of calls waiting; then one is dropped */
@@ -28,6 +30,7 @@
 #define LEDGER_ERROR_MAX       512
 
 struct ledger;
+struct standing;
 
 /*
  * Makes DIR (0750, group LEDGER_GROUP if it exists) and DIR/ledger.db (0640), or opens them, takes
@@ -77,6 +80,12 @@ void ledger_on_counted(struct ledger *l,
 		       void (*counted)(void *user, const struct call *call, const char *model_id),
 		       void *user);
 int ledger_append_as(struct ledger *l, const struct call *call, const char *model_id) TT_MUST_CHECK;
+
+/* What the ledger lets go of from now on (exporter/retention.h). Once, before the first call. */
+void ledger_retain(struct ledger *l, const struct retention *retention);
+
+/* What the ledger's day and month come to, for metrics; it lives as long as the ledger. */
+struct standing *ledger_standing(struct ledger *l);
 
 /* True while the writer commits; false while the disk refuses (readyz). */
 bool ledger_healthy(const struct ledger *l);

@@ -146,6 +146,21 @@ static int open_checked(struct query *q, const char *dir, char *err, size_t err_
 	return r;
 }
 
+int query_borrow(struct query **out, sqlite3 *db)
+{
+	struct query *q = calloc(1, sizeof(*q));
+
+	if (!q || query_calendar_functions(db)) {
+		free(q);
+		return -ENOMEM;
+	}
+	q->db = db;
+	q->version = SCHEMA_VERSION;
+	q->borrowed = true;
+	*out = q;
+	return 0;
+}
+
 int query_open(struct query **out, const char *dir, char *err, size_t err_size)
 {
 	struct query *q = calloc(1, sizeof(*q));
@@ -171,7 +186,8 @@ void query_close(struct query *q)
 {
 	if (!q)
 		return;
-	sqlite3_close(q->db);
+	if (!q->borrowed)
+		sqlite3_close(q->db);
 	free(q);
 }
 

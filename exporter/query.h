@@ -20,12 +20,15 @@
 #define QUERY_NONE	 "(none)" /* stands for a fact that is not known */
 
 struct query;
+struct sqlite3;
 
 /*
  * Opens DIR/ledger.db for reading. Returns 0, or -errno with one line in err that says what to do:
  * -ENOENT no ledger there, -EACCES not allowed, -EBADMSG damaged or foreign, -ENOTSUP newer.
  */
 int query_open(struct query **out, const char *dir, char *err, size_t err_size) TT_MUST_CHECK;
+/* Queries over the writer's own connection, which stays open. Returns 0 or -ENOMEM. */
+int query_borrow(struct query **out, struct sqlite3 *db) TT_MUST_CHECK;
 void query_close(struct query *q); /* NULL is fine */
 /* The last failure of a query on q, one line. */
 const char *query_error(const struct query *q);

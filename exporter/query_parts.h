@@ -19,6 +19,7 @@ struct sqlite3_stmt;
 struct query {
 	struct sqlite3 *db;
 	int64_t version; /* of the schema */
+	bool borrowed;	 /* db is not its own */
 	char path[PATH_MAX];
 	char error[QUERY_ERROR_MAX];
 };

@@ -78,6 +78,7 @@
 	X(COURIER_STALE, "tolltap_courier_answers_dropped_total", "reason=\"stale\"")             \
 	X(LEDGER_ROWS, "tolltap_ledger_rows_total", "")                                           \
 	X(LEDGER_COMMITS, "tolltap_ledger_commits_total", "")                                     \
+	X(LEDGER_RETIRED, "tolltap_ledger_retired_rows_total", "")                                \
 	X(LEDGER_DROPPED, "tolltap_ledger_dropped_total", "reason=\"queue_full\"")                \
 	X(LEDGER_DROPPED_DISK, "tolltap_ledger_dropped_total", "reason=\"disk\"")                 \
 	X(CALLS_LOST_WORKER, "tolltap_calls_lost_total", "reason=\"worker_crash\"")               \

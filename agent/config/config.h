@@ -45,6 +45,8 @@ struct config {
 	char *returns;		  /* --capture.returns: auto, trampoline, sites */
 	char *estimate;		  /* --usage.estimate: yes, no */
 	char *plaintext_ports;	  /* --plaintext.ports: "8000,11434"; NULL = none */
+	int64_t retention_days;	  /* --storage.retention-days */
+	int64_t retention_mib;	  /* --storage.retention-mib */
 	int64_t scan_interval_s;  /* --discovery.scan-interval-seconds */
 	char *output;		  /* --output: table, json, csv (query commands) */
 	struct config_origin origin[CONFIG_OPTIONS_MAX]; /* by row of the table */
