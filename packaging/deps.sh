@@ -48,6 +48,8 @@ check must libssl-dev pc:libssl test programs that speak TLS
 check may libclang-rt-14-dev file:/usr/lib/llvm-14/lib/clang/14.0.6/lib/linux libFuzzer and its sanitizers
 check may node-llhttp file:/usr/share/llhttp/llhttp.c the oracle of the HTTP/1 fuzz target
 check must clang-format cmd:clang-format the style check
+check must locales file:/usr/share/i18n/locales/de_DE a locale with a decimal comma
+check must python3-jsonschema py:jsonschema validates the price table
 check may mmdebstrap cmd:mmdebstrap a system to install into
 check may systemd-container cmd:systemd-nspawn boots it
 check may ruby cmd:ruby a client of the host tests

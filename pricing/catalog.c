@@ -151,9 +151,9 @@ static int read_tier_names(struct reader *r, const cJSON *json, struct provider_
 
 static int read_provider(struct reader *r, const cJSON *json, struct provider_facts *out)
 {
-	static const char *const keys[] = {
-		"provider",	  "dated_suffixes", "cost_on_wire", "request_names",
-		"standard_tiers", "tier_names",	    "fees",	    NULL};
+	static const char *const keys[] = {"provider",	    "dated_suffixes", "cost_on_wire",
+					   "request_names", "regional_names", "standard_tiers",
+					   "tier_names",    "fees",	      NULL};
 	const cJSON *fees = cJSON_GetObjectItemCaseSensitive(json, "fees");
 	int rc = price_read_keys(r, json, keys);
 
@@ -173,6 +173,8 @@ static int read_provider(struct reader *r, const cJSON *json, struct provider_fa
 		rc = price_read_prices(r, fees, &out->fees);
 	out->cost_on_wire = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "cost_on_wire"));
 	out->request_names = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "request_names"));
+	out->regional_names =
+		cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "regional_names"));
 	return rc;
 }
 

@@ -95,9 +95,21 @@ static bool audio_by_token(const struct rate *rate, const struct usage *usage)
 	       token_price(rate, PRICE_INPUT_AUDIO, &pusd);
 }
 
+/* A call that is billed by its wall time, and whose tokens cost nothing: they need no price. */
+static bool paid_by_time(const struct price_set *set)
+{
+	for (int i = 0; i < PRICE_KINDS; i++) {
+		if (price_kinds[i].token && price_has(set, (enum price_kind)i) && set->pusd[i] > 0)
+			return false;
+	}
+	return price_has(set, PRICE_DURATION);
+}
+
 static enum unpriced_reason add_tokens(const struct rate *rate, const struct usage *usage,
 				       struct amount *amount)
 {
+	if (paid_by_time(rate->base))
+		return UNPRICED_NOT;
 	for (int i = 0; i < TOKEN_KINDS; i++) {
 		enum unpriced_reason reason;
 		int64_t pusd;
@@ -337,7 +349,7 @@ static enum unpriced_reason override_price(const struct catalog *c, const struct
 	char id[CALL_NAME_MAX];
 
 	snprintf(cost->price_id, sizeof(cost->price_id), "%s", o->place);
-	if (!call->usage.known)
+	if (!call->usage.known && !paid_by_time(&o->period.sheet.base))
 		return UNPRICED_NOT;
 	reason = price_under(c, call, call->provider, &o->period, FACTOR_ONE, &cost->cost_pusd,
 			     cost->price_id, sizeof(cost->price_id));

@@ -133,6 +133,29 @@ const struct model *catalog_find(const struct catalog *c, const char *provider, 
 	return model;
 }
 
+/* "REGION/model", of the region that is a label of the host; exact, as a region has no snapshots.
+ */
+static const struct model *find_regional(const struct catalog *c, const struct call *call,
+					 const char *name)
+{
+	const char *label = call->host;
+
+	while (*name && *label) {
+		size_t n = strcspn(label, ".:");
+		char text[CALL_NAME_MAX];
+		const struct model *model;
+		int len = snprintf(text, sizeof(text), "%.*s/%s", (int)n, label, name);
+
+		if (len > 0 && (size_t)len < sizeof(text)) {
+			model = find(c, NAME_PLAIN, call->provider, slice_of(text));
+			if (model)
+				return model;
+		}
+		label += n + (label[n] != '\0');
+	}
+	return NULL;
+}
+
 /*
  * Where the request's name is billed it tells what the answer's leaves out: region and version. A
  * gateway serves many vendors under one host and tells them by a prefix; it bills as they do. On
@@ -145,7 +168,9 @@ const struct model *catalog_find_call(const struct catalog *c, const struct call
 	const char *slash = strchr(call->model, '/');
 	char provider[32];
 
-	if (facts && facts->request_names)
+	if (facts && facts->regional_names)
+		model = find_regional(c, call, call->model_requested);
+	if (!model && facts && facts->request_names)
 		model = catalog_find(c, call->provider, call->model_requested);
 	if (!model)
 		model = catalog_find(c, call->provider, call->model);

@@ -26,26 +26,36 @@ PROVIDERS = [
     ("anthropic", "anthropic", ["anthropic"], ["anthropic/"], ["-YYYYMMDD", "@YYYYMMDD"]),
     ("aws.bedrock", "aws", ["bedrock", "bedrock_converse", "bedrock_mantle"],
      ["bedrock/", "bedrock_mantle/"], ["-v1:0"]),
-    ("azure.ai.openai", "azure", ["azure", "azure_ai"], ["azure/", "azure_ai/"],
+    ("azure.ai.openai", "azure", ["azure", "azure_ai", "azure_text"], ["azure/", "azure_ai/"],
      ["-YYYY-MM-DD", "-YYYYMMDD"]),
     ("cerebras", "cerebras", ["cerebras"], ["cerebras/"], []),
     ("cohere", "cohere", ["cohere", "cohere_chat"], ["cohere/"], []),
+    ("deepinfra", None, ["deepinfra"], ["deepinfra/"], []),
     ("deepseek", "deepseek", ["deepseek"], ["deepseek/"], ["-YYYYMMDD", "-MMDD"]),
     ("fireworks_ai", "fireworks", ["fireworks_ai", "fireworks_ai-embedding-models"],
      ["fireworks_ai/"], []),
     ("gcp.gemini", "google", ["gemini"], ["gemini/"], []),
-    ("gcp.vertex_ai", "google", ["vertex_ai-language-models", "vertex_ai-anthropic_models",
-                                 "vertex_ai-embedding-models"], ["vertex_ai/"],
-     ["-YYYYMMDD", "@YYYYMMDD"]),
+    ("gcp.vertex_ai", "google",
+     ["vertex_ai-language-models", "vertex_ai-anthropic_models", "vertex_ai-embedding-models",
+      "vertex_ai", "vertex_ai-ai21_models", "vertex_ai-deepseek_models", "vertex_ai-image-models",
+      "vertex_ai-llama_models", "vertex_ai-minimax_models", "vertex_ai-mistral_models",
+      "vertex_ai-moonshot_models", "vertex_ai-openai_models", "vertex_ai-qwen_models",
+      "vertex_ai-text-models", "vertex_ai-video-models", "vertex_ai-zai_models"],
+     ["vertex_ai/"], ["-YYYYMMDD", "@YYYYMMDD"]),
     ("groq", "groq", ["groq"], ["groq/"], []),
     ("minimax", "minimax", ["minimax"], ["minimax/"], []),
-    ("mistral_ai", "mistral", ["mistral"], ["mistral/"], ["-YYMM"]),
+    ("mistral_ai", "mistral", ["mistral", "codestral", "text-completion-codestral"],
+     ["mistral/", "codestral/", "text-completion-codestral/"], ["-YYMM"]),
     ("moonshotai", "moonshotai", ["moonshot"], ["moonshot/"], []),
+    ("nebius", None, ["nebius"], ["nebius/"], []),
     ("novita", "novita", ["novita"], ["novita/"], []),
     ("openai", "openai", ["openai", "text-completion-openai"], ["openai/"], ["-YYYY-MM-DD"]),
     ("openrouter", "openrouter", ["openrouter"], ["openrouter/"], ["-YYYYMMDD"]),
     ("perplexity", "perplexity", ["perplexity"], ["perplexity/"], []),
+    ("sambanova", None, ["sambanova"], ["sambanova/"], []),
     ("together_ai", "together", ["together_ai"], ["together_ai/"], []),
+    ("vercel", None, ["vercel_ai_gateway"], ["vercel_ai_gateway/"], []),
+    ("voyage_ai", "voyageai", ["voyage"], ["voyage/"], []),
     ("x_ai", "x-ai", ["xai"], ["xai/"], ["-YYYYMMDD", "-MMDD"]),
     ("zai", "zai", ["zai"], ["zai/"], []),
 ]
@@ -74,7 +84,11 @@ KINDS = {
     "file_search": ("1000 calls", "storage_searches_kcount", None),
     "code_interpreter": ("1000 sessions", None, "code_interpreter_cost_per_session"),
     "image": ("1000 images", None, "output_cost_per_image"),
+    "image_input": ("1000 images", None, "input_cost_per_image"),
     "audio_input": ("3600 seconds", "input_audio_hours", "input_cost_per_second"),
+    "audio_output": ("3600 seconds", None, "output_cost_per_second"),
+    "video_input": ("3600 seconds", None, "input_cost_per_video_per_second"),
+    "video_output": ("3600 seconds", None, "output_cost_per_video_per_second"),
     "character": ("1000000 characters", "input_mchars", "input_cost_per_character"),
     "page": ("1000 pages", "input_document_kpages", "ocr_cost_per_page"),
     "search_unit": ("1000 units", "rerank_searches_kcount", "input_cost_per_query"),
@@ -89,7 +103,8 @@ LITELLM_KEYS["input_cost_per_token_cache_hit"] = "cache_read"
 TIER_RATIOS = (Decimal("0.25"), Decimal(4))  # a service tier outside is a slip of the source
 LEAST = Decimal("0.0001")  # as in lint.c and kinds.c
 MOST = {None: 2000, "web_search": 200, "file_search": 200, "image": 5000, "audio_input": 100,
-        "page": 500, "search_unit": 200, "duration": 5000}
+        "page": 500, "search_unit": 200, "duration": 5000, "image_input": 5000,
+        "audio_output": 100, "video_input": 10000, "video_output": 10000}
 TIER_SUFFIX = {"batches": "batch", "flex": "flex", "priority": "priority",
                "ultrafast": "ultrafast"}
 LITELLM_PRICE = re.compile(
@@ -165,6 +180,11 @@ class Model:
         self.exact, self.alias, self.dated, self.fine_tuned = {name}, set(), set(), set()
         self.periods = []
 
+    def at(self, date):
+        """The standard prices in force on a day: sources are compared on their own day."""
+        return next((p for p in self.periods if (p.start or "") <= date < (p.end or "9")),
+                    self.periods[-1]).sheet.base
+
     def json(self, inclusive):
         out = {"provider": self.provider, "id": self.id}
         for key, names in (("alias", (self.exact | self.alias) - {self.id}),
@@ -219,6 +239,8 @@ def genai_periods(model, prices, checked, source, decisions, report):
         if start and decisions.refuses(model, start):
             report.note(model, f"price from {start} refused", decisions.refuses(model, start))
             continue
+        if start and start > decisions.sources["genai-prices"]["date"]:
+            report.future(model, start, decisions.confirms(model, start))
         period = Period(start)
         period.sheet = genai_sheet(entry["prices"])
         period.source, period.checked = [source], checked
@@ -247,9 +269,10 @@ def read_genai(source, decisions, report):
     checked = read_checked(source / "genai-prices-providers")
     stamp = decisions.sources["genai-prices"]
     models = {}
-    for provider, genai_id, _, _, suffixes in PROVIDERS:
-        for row in data[genai_id]["models"]:
+    for provider, genai_id, _, _, _ in PROVIDERS:
+        for row in data[genai_id]["models"] if genai_id else []:
             if not row["prices"]:
+                report.leave(provider, row["id"], "genai-prices", "no price in the source")
                 continue
             model = Model(provider, row["id"].rstrip("-"))
             genai_names(model, row["match"])
@@ -268,15 +291,16 @@ def litellm_sheets(row):
         if not isinstance(value, Decimal):
             continue
         found = LITELLM_PRICE.match(key)
-        kind = LITELLM_KEYS.get(key) or LITELLM_KEYS.get(found["key"])
-        if not kind or (kind == "audio_input" and row.get("input_cost_per_token")):
+        kind = litellm_kind(row, LITELLM_KEYS.get(key) or LITELLM_KEYS.get(found["key"]))
+        if not kind:
             continue
         if key in LITELLM_KEYS:
             above, tier = None, ""
         else:
             above = int(found["above"]) * 1000 if found["above"] else None
             tier = TIER_SUFFIX.get(found["tier"], "")
-        sheets.setdefault(tier, Sheet()).at(above)[kind] = value * per(kind)
+        if not is_slip(kind, value):
+            sheets.setdefault(tier, Sheet()).at(above)[kind] = value * per(kind)
     fee = row.get("search_context_cost_per_query", {}).get("search_context_size_medium")
     if fee and row["litellm_provider"] != "perplexity":  # there it is the fee of each request
         sheets[""].base["web_search"] = fee * per("web_search")
@@ -285,6 +309,25 @@ def litellm_sheets(row):
             for kind in [k for k, v in prices.items() if v == 0]:
                 del prices[kind]
     return sheets
+
+
+def is_slip(kind, value):
+    """The source's price per image of some models is their price per token of an image."""
+    return kind == "image_input" and value < Decimal("0.00001")
+
+
+def litellm_kind(row, kind):
+    """What a key is the price of: some mean another thing by the model's mode."""
+    mode = row.get("mode")
+    if kind == "image_input" and mode in ("image_generation", "image_edit"):
+        return "image"
+    if kind == "audio_output" and mode == "video_generation":
+        return "video_output"
+    if kind == "audio_output" and mode != "audio_speech":
+        return None
+    if kind == "audio_input" and row.get("input_cost_per_token"):
+        return None
+    return kind
 
 
 def litellm_multipliers(row):
@@ -302,6 +345,8 @@ def litellm_multipliers(row):
 
 
 def tier_fault(tier, standard):
+    if tier.base.items() <= standard.base.items():
+        return "a copy of the standard price"
     for lead in ("input", "output"):
         if lead in standard.base and lead not in tier.base:
             return f"no {lead} price"
@@ -392,17 +437,48 @@ def litellm_model(provider, name, row, stamp):
     return model
 
 
-def litellm_rows(data, provider, names, prefixes):
+def litellm_name(provider, key, row, prefixes, report):
+    """The model's name at the provider, or None with the reason in the report."""
+    name = key
+    for prefix in prefixes:
+        name = name.removeprefix(prefix)
+    why = None
+    if "-month-commitment/" in name:
+        why = "provisioned throughput is paid by the hour, whatever is called"
+    elif provider == "aws.bedrock" and name.startswith("invoke/"):
+        why = "another way to a model that has its row"
+    elif any(v for k, v in row.items() if "_per_pixel" in k) and not any(
+            v for k, v in row.items() if k.endswith("_per_image")):
+        why = "priced by the pixel, of a size that no call tells"
+    if why:
+        report.leave(provider, key, "LiteLLM", why)
+    return None if why else name
+
+
+def litellm_rows(data, provider, names, prefixes, report):
     for key in sorted(data):
         row = data[key]
         if not isinstance(row, dict) or row.get("litellm_provider") not in names:
             continue
-        name = key
-        for prefix in prefixes:
-            name = name.removeprefix(prefix)
-        if provider in ("openai", "aws.bedrock") and "/" in name:
-            continue  # image sizes of one name; prices of one region or commitment
-        yield name, row
+        report.fields(row)
+        name = litellm_name(provider, key, row, prefixes, report)
+        if name:
+            yield key, name, row
+
+
+def region_fault(data, owner, row, name):
+    """Why a price of one region is not told apart from the price without a region, or None."""
+    region, _, plain = name.partition("/")
+    if not re.match(r"^[a-z]{2}(-[a-z]+)+-\d$", region):
+        return None
+    mine, model = litellm_sheets(row)[""].base, owner.get(plain.lower())
+    base = litellm_sheets(data[plain])[""].base if plain in data else {}
+    if base == mine:
+        return "the price without a region is the same"
+    ours = model.periods[-1].sheet.base if model else {}
+    if any(differ(ours[k], base[k]) for k in base.keys() & ours.keys()):
+        return "of a model whose price without a region was decided against this source"
+    return None
 
 
 def join_litellm(models, source, decisions, report):
@@ -411,11 +487,16 @@ def join_litellm(models, source, decisions, report):
     for provider, _, names, prefixes, _ in PROVIDERS:
         owner = {n.lower(): m for m in own(models, provider) for n in m.alias | m.exact}
         owner |= {m.id.lower(): m for m in own(models, provider)}
-        for name, row in sorted(litellm_rows(data, provider, names, prefixes),
-                                key=lambda item: ((provider, item[0]) not in models, item[0])):
+        for key, name, row in sorted(litellm_rows(data, provider, names, prefixes, report),
+                                     key=lambda item: ((provider, item[1]) not in models,
+                                                       item[1])):
             base = litellm_sheets(row)[""].base
             if not base:
-                report.count("LiteLLM rows without a price, or with 0 only")
+                report.leave(provider, key, "LiteLLM", "no price in the source, or 0 only")
+                continue
+            fault = provider == "aws.bedrock" and region_fault(data, owner, row, name)
+            if fault:
+                report.leave(provider, key, "LiteLLM", fault)
                 continue
             model = owner.get(name.lower()) or snapshot_owner(owner, name, base)
             if not model and provider == "aws.bedrock":  # its first version, named in full
@@ -467,10 +548,10 @@ def snapshot_owner(owner, name, base):
 
 def agreed(model, name, base, decisions, report):
     """False when a decision says that LiteLLM's prices stand instead for this name."""
-    period = model.periods[-1]
+    mine = model.at(decisions.sources["litellm"]["date"])
     keep = True
-    for kind in sorted(base.keys() & period.sheet.base.keys()):
-        ours, theirs = period.sheet.base[kind], base[kind]
+    for kind in sorted(base.keys() & mine.keys()):
+        ours, theirs = mine[kind], base[kind]
         if not differ(ours, theirs):
             continue
         decision = decisions.find(model.provider, name, kind)
@@ -491,20 +572,37 @@ LANGFUSE_KEYS = {"input": "input", "output": "output", "input_cache_read": "cach
                  "input_cache_creation": "cache_write_5m"}
 
 
+def adopt_langfuse(models, source, decisions, report):
+    """The models that a decision takes from this source, since it alone has them."""
+    rows = {row["modelName"]: row for row in load(source / "langfuse-default-model-prices.json")}
+    stamp = decisions.sources["langfuse"]
+    for decision in decisions.adopted:
+        for name in decision["models"]:
+            tier = next(t for t in rows[name]["pricingTiers"] if t["isDefault"])
+            model, period = Model(decision["provider"], name), Period()
+            period.sheet.base = {kind: tier["prices"][key] * per(kind)
+                                 for key, kind in LANGFUSE_KEYS.items() if key in tier["prices"]}
+            period.source, period.checked = [stamp["id"]], stamp["date"]
+            model.periods = [period]
+            models[model.provider, model.id] = model
+            report.note(model, "added", decision["reason"])
+
+
 def check_langfuse(models, source, decisions, report):
     owner = {}
-    for provider in ("openai", "anthropic"):
+    for provider in ("openai", "anthropic", "gcp.gemini"):
         for model in own(models, provider):
             for name in model.alias | model.exact:
                 owner.setdefault(name, model)
     for row in load(source / "langfuse-default-model-prices.json"):
         model = owner.get(row["modelName"]) or owner.get(DATED.sub("", row["modelName"]))
         if not model:
-            report.count("Langfuse rows of models not in the catalogue")
+            report.leave("-", row["modelName"], "Langfuse", "a cross-check only; its name is not in the other "
+                         "sources")
             continue
         report.count("models cross-checked with Langfuse")
         tier = next(t for t in row["pricingTiers"] if t["isDefault"])
-        ours = model.periods[-1].sheet.base
+        ours = model.at(decisions.sources["langfuse"]["date"])
         for key, kind in LANGFUSE_KEYS.items():
             if key not in tier["prices"] or kind not in ours:
                 continue
@@ -527,11 +625,15 @@ class Decisions:
         self.providers = data["providers"]
         self.rows = data["disagreements"]
         self.refused = data["refused_periods"]
+        self.confirmed = data["confirmed_periods"]
         self.refused_tiers = data["refused_context_tiers"]
         self.aliases = data["aliases"]
         self.tiers = data["service_tiers"]
         self.dropped = data["dropped"]
         self.reasons = data["reasons"]
+        self.adopted = data["only_in_langfuse"]
+        self.without = data["providers_without_prices"]
+        self.units = data["fields_without_unit"]
 
     def find(self, provider, model, kind):
         for row in self.rows:
@@ -547,6 +649,11 @@ class Decisions:
                 return row["reason"]
         return None
 
+    def confirms(self, model, start):
+        return next((row["reason"] for row in self.confirmed
+                     if row["from"] == start and model.id in row["models"]
+                     and model.provider in row["providers"]), None)
+
     def refuses_tiers(self, model):
         for row in self.refused_tiers:
             if row["provider"] == model.provider and model.id in row["models"]:
@@ -559,16 +666,41 @@ class Decisions:
                 return row["reason"]
         return None
 
+    def unit_reason(self, field):
+        return next((why for key, why in self.units.items() if field.startswith(key)),
+                    None)
+
     def reason(self, model, subject):
         return self.reasons[subject]
 
 
 class Report:
     def __init__(self):
-        self.rows, self.notes, self.counts, self.unresolved = [], [], {}, 0
+        self.rows, self.notes, self.left, self.counts = [], [], [], {}
+        self.unused, self.unresolved = {}, 0
+
+    def leave(self, provider, name, source, why):
+        """A row of a source that has no row in the catalogue."""
+        self.left.append((provider, name, source, why))
+
+    def fields(self, row):
+        """Counts the price fields of LiteLLM that have no unit here."""
+        for key, value in row.items():
+            found = LITELLM_PRICE.match(key)
+            if ("_cost_" in key and isinstance(value, Decimal) and value
+                    and key not in LITELLM_KEYS and found["key"] not in LITELLM_KEYS):
+                self.unused[key] = self.unused.get(key, 0) + 1
+            elif key == "input_cost_per_image" and value and is_slip("image_input", value):
+                self.unused[key] = self.unused.get(key, 0) + 1
 
     def note(self, model, what, why):
         self.notes.append((model.provider, model.id, what, why))
+
+    def future(self, model, start, reason):
+        """A price of the future is believed only when a person has confirmed it."""
+        self.unresolved += reason is None
+        self.note(model, f"price from {start} " + ("confirmed" if reason else "**UNRESOLVED**"),
+                  reason or "add it to confirmed_periods or refused_periods of decisions.json")
 
     def count(self, what):
         self.counts[what] = self.counts.get(what, 0) + 1
@@ -579,7 +711,7 @@ class Report:
                           decision["winner"] if decision else "**UNRESOLVED**",
                           decision["reason"] if decision else "add a row to decisions.json"))
 
-    def markdown(self, models):
+    def markdown(self, models, decisions):
         lines = ["# Merge report", "",
                  "Written by `merge.py`; a person answers it in `decisions.json`. Prices are US "
                  "dollars per unit of the kind.", "",
@@ -591,6 +723,17 @@ class Report:
                   "| provider | model | kind | catalogue so far | other source | its price | winner | reason |",
                   "| --- | --- | --- | --- | --- | --- | --- | --- |"]
         lines += ["| " + " | ".join(row) + " |" for row in sorted(self.rows)]
+        lines += ["", "## Left out", "",
+                  "Rows of the sources, of the catalogue's providers, that made no row in it.", "",
+                  "| provider | row | source | why |", "| --- | --- | --- | --- |"]
+        lines += ["| " + " | ".join(row) + " |" for row in sorted(set(self.left))]
+        lines += ["", "## Providers without prices", "",
+                  "| provider | why |", "| --- | --- |"]
+        lines += [f"| {name} | {why} |" for name, why in sorted(decisions.without.items())]
+        lines += ["", "## Fields of LiteLLM without a unit here", "",
+                  "| field | rows | why |", "| --- | --- | --- |"]
+        lines += [f"| {key} | {n} | {decisions.unit_reason(key) or '**UNRESOLVED**'} |"
+                  for key, n in sorted(self.unused.items())]
         lines += ["", "## Notes", "", "| provider | model | what | why |",
                   "| --- | --- | --- | --- |"]
         lines += ["| " + " | ".join(row) + " |" for row in sorted(set(self.notes))]
@@ -657,6 +800,10 @@ def complete_contexts(models, report):
     for model in models.values():
         for period in model.periods:
             for above, prices in period.sheet.above.items():
+                for kind in [k for k in prices if prices[k] < period.sheet.base.get(k, 0)]:
+                    report.note(model, f"above {above}: {kind} of {text(prices[kind])} refused",
+                                "less than below the threshold: a slip of the source")
+                    del prices[kind]
                 added = fill_by_ratio(prices, period.sheet.base)
                 if added:
                     report.note(model, f"above {above}: {', '.join(added)} derived",
@@ -716,14 +863,16 @@ def main():
     decisions, report = Decisions(options.decisions), Report()
     models = read_genai(options.source, decisions, report)
     join_litellm(models, options.source, decisions, report)
+    adopt_langfuse(models, options.source, decisions, report)
     complete_contexts(models, report)
     drop_bad(models, decisions, report)
     add_service_tiers(models, decisions)
     settle_names(models, decisions, report)
     check_langfuse(models, options.source, decisions, report)
-    (options.out / "merge-report.md").write_text(report.markdown(models))
+    (options.out / "merge-report.md").write_text(report.markdown(models, decisions))
+    report.unresolved += sum(not decisions.unit_reason(key) for key in report.unused)
     if report.unresolved:
-        sys.exit(f"merge.py: {report.unresolved} disagreements without a decision, see "
+        sys.exit(f"merge.py: {report.unresolved} disagreements or fields without a decision, see "
                  f"{options.out / 'merge-report.md'}; catalog.json was not written")
     (options.out / "catalog.json").write_text(catalogue_json(models, decisions))
 

@@ -221,13 +221,24 @@ int overrides_read(struct reader *r, struct catalog *c, const cJSON *root)
 
 /* --- look-up ------------------------------------------------------------------------------ */
 
-static const char *tag_value(const struct call *call, const char *key)
+/*
+ * Where a call says whose it is: a tag that the operator gives, or what the provider's own headers
+ * name (agent/exchange/request.c). A row matches on any of them.
+ */
+static const char *const account_tags[] = {"account", "openai_organization",
+					   "anthropic_organization", NULL};
+static const char *const project_tags[] = {"project", "openai_project", "gcp_project", NULL};
+
+static bool is_tagged(const struct call *call, const char *const *keys, const char *value)
 {
-	for (uint32_t i = 0; i < call->tags.count; i++) {
-		if (!strcmp(call->tags.item[i].key, key))
-			return call->tags.item[i].value;
+	for (; *keys; keys++) {
+		for (uint32_t i = 0; i < call->tags.count; i++) {
+			if (!strcmp(call->tags.item[i].key, *keys) &&
+			    !strcmp(call->tags.item[i].value, value))
+				return true;
+		}
 	}
-	return "";
+	return false;
 }
 
 static bool model_selected(const struct override *o, const struct call *call,
@@ -252,9 +263,9 @@ static bool selected(const struct override *o, enum override_selector s, const s
 	case SELECT_HOST:
 		return host_is(call->host, o->value[s]);
 	case SELECT_ACCOUNT:
-		return !strcmp(o->value[s], tag_value(call, "account"));
+		return is_tagged(call, account_tags, o->value[s]);
 	case SELECT_PROJECT:
-		return !strcmp(o->value[s], tag_value(call, "project"));
+		return is_tagged(call, project_tags, o->value[s]);
 	case SELECT_KEY:
 		return !strcmp(o->value[s], call->key_fingerprint);
 	case OVERRIDE_SELECTORS:

@@ -102,8 +102,9 @@ struct model {
 /* What holds for all models of a provider. */
 struct provider_facts {
 	char provider[32];
-	bool cost_on_wire;  /* its reported cost is what it bills */
-	bool request_names; /* it bills the model that the request names, not the answer's */
+	bool cost_on_wire;   /* its reported cost is what it bills */
+	bool request_names;  /* it bills the model that the request names, not the answer's */
+	bool regional_names; /* "REGION/model" is the price where the host names that region */
 	struct price_set fees;
 	char suffixes[PRICE_SUFFIXES_MAX][16]; /* "-YYYY-MM-DD", ... */
 	uint32_t suffix_count;

@@ -21,6 +21,7 @@ struct header_tag {
 static const struct header_tag request_tags[] = {
 	{"openai-organization", "openai_organization"},
 	{"openai-project", "openai_project"},
+	{"x-goog-user-project", "gcp_project"},
 	{"x-title", "app"},
 	{"x-openrouter-title", "app"},
 	{"helicone-user-id", "user_id"},

@@ -186,9 +186,13 @@ static void set_cost(const int64_t raw[RAW_FIELDS], struct usage *u)
 {
 	if (raw[RAW_COST] != RAW_ABSENT) {
 		u->provider_cost_pusd = raw[RAW_COST];
+		/* On the customer's own key the vendor bills beside the router: without its part
+		 * the whole is not known.
+		 */
 		if (raw[RAW_BYOK] == 1 &&
-		    __builtin_add_overflow(raw[RAW_COST], raw_or_zero(raw, RAW_UPSTREAM_COST),
-					   &u->provider_cost_pusd))
+		    (raw[RAW_UPSTREAM_COST] == RAW_ABSENT ||
+		     __builtin_add_overflow(raw[RAW_COST], raw[RAW_UPSTREAM_COST],
+					    &u->provider_cost_pusd)))
 			u->provider_cost_pusd = -1;
 	} else if (raw[RAW_COST_TICKS] > 0) { /* 0 ticks = not reported (Azure) */
 		u->provider_cost_pusd = raw[RAW_COST_TICKS] * (PUSD_PER_USD / 10000000000LL);

@@ -33,10 +33,14 @@ assert schema["prices"]["properties"].keys() == units.keys()
 PY
 report prices_schema $? "catalog.schema.json and catalog.json name other units"
 
+/usr/bin/python3 tests/check/catalog_schema.py "$build" || failed=1
+
 if [ ! -f "$sources/genai-prices-v2.json" ]; then
 	echo "skip prices_merge: no source tables in $sources"
 	exit $failed
 fi
+
+python3 tests/check/catalog_coverage.py "$sources" "$build" || failed=1
 
 for seed in 1 2; do
 	mkdir "$work/$seed"

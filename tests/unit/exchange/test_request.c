@@ -11,7 +11,8 @@ static void facts_of_a_request(void **state)
 		LINES("Host: API.openai.com:443", "Authorization: Bearer sk-test-1",
 		      "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
 		      "X-Stainless-Retry-Count: 2", "x-session-id: s-9", "OpenAI-Project: proj_1",
-		      "User-Agent: OpenAI/Python 1.2 (x)", "Helicone-Property-Feature: search"));
+		      "User-Agent: OpenAI/Python 1.2 (x)", "Helicone-Property-Feature: search",
+		      "x-goog-user-project: billing-1"));
 	const struct call *c;
 
 	(void)state;
@@ -39,6 +40,7 @@ static void facts_of_a_request(void **state)
 	assert_string_equal(c->response_id, "c1");
 	assert_string_equal(tag(c, "openai_project"), "proj_1");
 	assert_string_equal(tag(c, "openai_organization"), "org-1");
+	assert_string_equal(tag(c, "gcp_project"), "billing-1");
 	assert_string_equal(tag(c, "client"), "OpenAI/Python");
 	assert_string_equal(tag(c, "Feature"), "search");
 	assert_string_equal(tag(c, "user_id"), "u1");

@@ -17,14 +17,15 @@
 	"\"3\",\"cache_read\":\"0.3\",\"cache_write_5m\":\"3.75\",\"output\":\"15\"}}]}"
 #define ROW(provider) "{\"provider\":\"" provider "\"}"
 
-static const char table
-	[] = "{\"schema\":\"tolltap-prices/"
-	     "1\",\"currency\":\"USD\",\"units\":{},\"providers\":[" ROW("openai") "," ROW("anthrop"
-											   "ic") "," ROW("gcp.gemini") "," ROW("aws.bedrock") "," ROW("deepseek") "," ROW(
-		     "x_ai") "],\"models\":[" SHEET("openai") "," SHEET("anthropic") "," SHEET("gcp"
-											       ".ge"
-											       "min"
-											       "i") "," SHEET("aws.bedrock") "," SHEET("deepseek") "," SHEET("x_ai") "]}";
+static const char table[] =
+	"{\"schema\":\"tolltap-prices/"
+	"1\",\"currency\":\"USD\",\"units\":{},\"providers\":[" ROW("openai") "," ROW(
+		"anthrop"
+		"ic") "," ROW("gcp.gemini") "," ROW("aws.bedrock") "," ROW("deepseek") "," ROW("x_"
+											       "ai") "],\"models\":[" SHEET("openai") "," SHEET("anthropic") "," SHEET("gcp"
+																				       ".ge"
+																				       "min"
+																				       "i") "," SHEET("aws.bedrock") "," SHEET("deepseek") "," SHEET("x_ai") "]}";
 
 static struct catalog *catalog;
 

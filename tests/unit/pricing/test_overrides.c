@@ -121,6 +121,87 @@ static void own_models(void **state)
 	catalog_free(c);
 }
 
+/* A rented card: time alone is paid, so tokens need neither a price nor to be known. */
+static void by_the_second(void **state)
+{
+	struct catalog *c = load(OVERRIDES(
+		"{\"provider\":\"vllm\",\"models\":[\"gpu\"],\"prices\":{\"duration\":\"3.6\"}},"
+		"{\"provider\":\"vllm\",\"models\":[\"both\"],\"prices\":{\"input\":\"1\","
+		"\"output\":\"2\",\"duration\":\"3.6\"}}"));
+	struct call call = call_to("vllm", "gpu");
+
+	(void)state;
+	call.role = ROLE_SELF_HOSTED;
+	call.duration_us = 2500000;
+	price_call(c, &call);
+	assert_int_equal(call.cost.cost_pusd, 2500000000); /* 2.5 s x 0.001 USD */
+	assert_int_equal(call.basis, BASIS_REPORTED_USAGE);
+
+	call.usage = (struct usage){.provider_cost_pusd = -1};
+	call.basis = BASIS_ESTIMATED;
+	price_call(c, &call);
+	assert_int_equal(call.cost.cost_pusd, 2500000000);
+	assert_int_equal(call.cost.list_pusd, 2500000000);
+	assert_int_equal(call.basis, BASIS_ESTIMATED);
+
+	call = call_to("vllm", "both");
+	call.role = ROLE_SELF_HOSTED;
+	call.duration_us = 2500000;
+	price_call(c, &call);
+	assert_int_equal(call.cost.cost_pusd, 2530000000); /* + 10x1M + 10x2M */
+	call.usage.known = false;
+	price_call(c, &call);
+	assert_int_equal(call.cost.cost_pusd, -1);
+	catalog_free(c);
+}
+
+/* Resold with a margin: dearer than the list, by account. */
+static void margin(void **state)
+{
+	struct catalog *c = load(OVERRIDES("{\"account\":\"acme\",\"factor\":\"1.15\"}"));
+	struct call call = call_to("p", "m");
+
+	(void)state;
+	tags_set(&call.tags, SLICE("account"), SLICE("acme"), TAG_ENV);
+	price_call(c, &call);
+	assert_int_equal(call.cost.list_pusd, 120000000);
+	assert_int_equal(call.cost.cost_pusd, 138000000); /* x 1.15 */
+	catalog_free(c);
+}
+
+/* Account and project are what a tag says, or what the provider's own headers name. */
+static void accounts_and_projects(void **state)
+{
+	static const struct {
+		const char *tag, *value;
+		int64_t cost;
+	} rows[] = {
+		{"account", "org-1", 60000000},
+		{"openai_organization", "org-1", 60000000},
+		{"anthropic_organization", "org-1", 60000000},
+		{"project", "proj_1", 12000000},
+		{"openai_project", "proj_1", 12000000},
+		{"gcp_project", "proj_1", 12000000},
+		{"openai_project", "proj_2", 120000000},
+		{"openai_organization", "proj_1", 120000000},
+		{"team", "org-1", 120000000},
+	};
+	struct catalog *c = load(OVERRIDES("{\"account\":\"org-1\",\"factor\":\"0.5\"},"
+					   "{\"project\":\"proj_1\",\"factor\":\"0.1\"}"));
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct call call = call_to("p", "m");
+
+		tags_set(&call.tags, slice_of(rows[i].tag), slice_of(rows[i].value), TAG_HEADER);
+		price_call(c, &call);
+		if (call.cost.cost_pusd != rows[i].cost)
+			fail_msg("%s=%s: %lld", rows[i].tag, rows[i].value,
+				 (long long)call.cost.cost_pusd);
+	}
+	catalog_free(c);
+}
+
 /* Told in tokens and in seconds it is one thing to bill. */
 static void audio_is_billed_once(void **state)
 {
@@ -299,6 +380,9 @@ int main(void)
 		cmocka_unit_test(discount),
 		cmocka_unit_test(negotiated_prices),
 		cmocka_unit_test(own_models),
+		cmocka_unit_test(by_the_second),
+		cmocka_unit_test(margin),
+		cmocka_unit_test(accounts_and_projects),
 		cmocka_unit_test(audio_is_billed_once),
 		cmocka_unit_test(strongest_selector),
 		cmocka_unit_test(validity),

@@ -181,6 +181,10 @@ static const struct vector vectors[] = {
 		   "\"server_tool_use_details\":{\"web_search_requests\":3}}"),
 	 .tokens = {[TOKEN_INPUT_UNCACHED] = 5, [TOKEN_OUTPUT_TEXT] = 2}, .cost = 4170000000,
 	 .web_searches = 3},
+	{"own key, and what it pays is not told (OpenRouter)", &dialect_openai_chat,
+	 CHAT_BODY("{\"prompt_tokens\":5,\"completion_tokens\":2,\"total_tokens\":7,\"cost\":0,"
+		   "\"is_byok\":true}"),
+	 .tokens = {[TOKEN_INPUT_UNCACHED] = 5, [TOKEN_OUTPUT_TEXT] = 2}},
 	{"an input that was not told", &dialect_openai_chat, CHAT_BODY("{\"completion_tokens\":2}"),
 	 .tokens = {[TOKEN_OUTPUT_TEXT] = 2}, .lower_bound = true},
 	{"an input that Anthropic did not tell", &dialect_anthropic,
