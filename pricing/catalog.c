@@ -363,6 +363,7 @@ static int load_file(struct catalog *c, const char *file, bool overrides, struct
 
 	if (rc == 0)
 		rc = parse(&r, text, len, overrides ? OVERRIDES_SCHEMA : CATALOG_SCHEMA, &root);
+	r.text = text;
 	if (rc == 0)
 		rc = overrides ? overrides_read(&r, c, root) : catalogue_read(&r, c, root);
 	if (rc == 0)

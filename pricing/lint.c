@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What no price table may say: slips of the unit, overlapping validity, holes in it. */
+/*
+ * What no price table may say: slips of the unit, overlapping validity, holes in it, a longer
+ * prompt that costs less.
+ */
 #include "pricing/table.h"
 
 #include <stdio.h>
@@ -56,6 +59,39 @@ static bool has_gap_after(const struct model *model, const struct period *p)
 	return later;
 }
 
+/* Costs rise with the prompt: a cheaper tier above a threshold is a slip of a row. */
+static int lint_sheet(struct reader *r, const struct sheet *sheet)
+{
+	const struct price_set *below = &sheet->base;
+
+	for (uint32_t i = 0; i < sheet->above_count; i++) {
+		const struct context_tier *tier = &sheet->above[i];
+
+		for (int kind = 0; kind < PRICE_KINDS; kind++) {
+			if (price_has(below, (enum price_kind)kind) &&
+			    price_has(&tier->prices, (enum price_kind)kind) &&
+			    tier->prices.pusd[kind] < below->pusd[kind])
+				return price_error(r,
+						   "price \"%s\" above %lld tokens is less than "
+						   "below; a longer prompt never costs less",
+						   price_kinds[kind].name, (long long)tier->tokens);
+		}
+		below = &tier->prices;
+	}
+	return 0;
+}
+
+int lint_period(struct reader *r, const struct period *p)
+{
+	int rc = lint_sheet(r, &p->sheet);
+
+	for (uint32_t i = 0; rc == 0 && i < p->tier_count; i++) {
+		if (p->tiers[i].own)
+			rc = lint_sheet(r, p->tiers[i].own);
+	}
+	return rc;
+}
+
 static int lint_model(struct reader *r, const struct model *model)
 {
 	for (uint32_t i = 0; i < model->period_count; i++) {
@@ -72,7 +108,7 @@ static int lint_model(struct reader *r, const struct model *model)
 int lint_models(struct reader *r, const struct catalog *c)
 {
 	for (uint32_t i = 0; i < c->model_count; i++) {
-		snprintf(r->place, sizeof(r->place), "%s/%s", c->models[i].provider,
+		snprintf(r->place, sizeof(r->place), "models[%u] (%s/%s)", i, c->models[i].provider,
 			 c->models[i].id);
 		if (lint_model(r, &c->models[i]))
 			return -1;

@@ -12,12 +12,17 @@
 
 int price_error(struct reader *r, const char *fmt, ...)
 {
+	int line = r->text && r->place[0] ? place_line(r->text, r->place) : 0;
+	char where[32] = "";
 	va_list args;
 	int n;
 
 	if (r->err_size == 0 || r->err[0])
 		return -EINVAL;
-	n = snprintf(r->err, r->err_size, "%s: %s%s", r->file, r->place, r->place[0] ? ": " : "");
+	if (line)
+		snprintf(where, sizeof(where), "line %d: ", line);
+	n = snprintf(r->err, r->err_size, "%s: %s%s%s", r->file, where, r->place,
+		     r->place[0] ? ": " : "");
 	if (n >= 0 && (size_t)n < r->err_size) {
 		va_start(args, fmt);
 		vsnprintf(r->err + n, r->err_size - (size_t)n, fmt, args);
@@ -395,6 +400,8 @@ int price_read_period(struct reader *r, const cJSON *json, struct period *out)
 		rc = read_tiers(r, json, out);
 	if (rc == 0)
 		rc = read_multipliers(r, json, out);
+	if (rc == 0)
+		rc = lint_period(r, out);
 	if (rc == 0)
 		rc = price_read_text(r, json, "source", out->source, sizeof(out->source), false);
 	if (rc == 0)

@@ -162,12 +162,16 @@ struct catalog {
 /* Where an error is, and the one line that says it. */
 struct reader {
 	const char *file;
+	const char *text; /* of the file, once it has parsed; NULL before */
 	char place[256];
 	char *err;
 	size_t err_size;
 };
 
-/* Writes "file: place: text" once; later calls change nothing. Returns -EINVAL. */
+/* The line of a place ("models[3] (p/m).periods[0]") in the text of a file, or 0. */
+int place_line(const char *text, const char *place);
+
+/* Writes "file: line: place: text" once; later calls change nothing. Returns -EINVAL. */
 int price_error(struct reader *r, const char *fmt, ...) TT_PRINTF(2, 3);
 
 struct cJSON;
@@ -198,8 +202,9 @@ void override_free(struct override *o);
 const struct override *override_find(const struct catalog *c, const struct call *call,
 				     const struct model *model);
 
-/* Cross-checks of a whole table: validity overlaps and gaps. */
+/* Cross-checks of a whole table: overlaps and gaps of validity, context tiers that cost less. */
 int lint_models(struct reader *r, const struct catalog *c);
+int lint_period(struct reader *r, const struct period *p);
 int lint_price(struct reader *r, enum price_kind kind, int64_t pusd);
 bool periods_overlap(const struct period *a, const struct period *b);
 

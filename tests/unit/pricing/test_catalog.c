@@ -51,10 +51,10 @@ static const struct bad_file bad_files[] = {
 	 "ends (2026-02-01) before it begins (2026-02-02)"},
 	{MODEL("\"periods\":[{\"to\":\"2026-02-02\",\"prices\":{}},"
 	       "{\"from\":\"2026-02-01\",\"prices\":{}}]"),
-	 "p/m: periods 0 and 1 overlap"},
+	 "models[0] (p/m): periods 0 and 1 overlap"},
 	{MODEL("\"periods\":[{\"to\":\"2026-02-01\",\"prices\":{}},"
 	       "{\"from\":\"2026-02-02\",\"prices\":{}}]"),
-	 "p/m: no price is valid after 2026-02-01"},
+	 "models[0] (p/m): no price is valid after 2026-02-01"},
 	{MODEL("\"periods\":[{\"prices\":{},\"daily\":{\"from\":\"25:00\",\"to\":\"01:00\"}}]"),
 	 "\"daily\" needs two different times"},
 	{MODEL("\"periods\":[{\"prices\":{},\"daily\":{\"from\":\"22:00\",\"to\":\"02:00\"}},"
@@ -69,6 +69,13 @@ static const struct bad_file bad_files[] = {
 	{MODEL("\"periods\":[{\"prices\":{},\"above\":[{\"tokens\":2,\"prices\":{}},"
 	       "{\"tokens\":2,\"prices\":{}}]}]"),
 	 "context tiers must rise"},
+	{MODEL("\"periods\":[{\"prices\":{\"input\":\"2\"},\"above\":[{\"tokens\":5,\"prices\":"
+	       "{\"input\":\"1.9\"}}]}]"),
+	 "(p/m).periods[0]: price \"input\" above 5 tokens is less than below"},
+	{MODEL("\"periods\":[{\"prices\":{},\"tiers\":{\"flex\":{\"prices\":{\"output\":\"2\"},"
+	       "\"above\":[{\"tokens\":5,\"prices\":{\"output\":\"3\"}},{\"tokens\":9,\"prices\":"
+	       "{\"output\":\"2.9\"}}]}}}]"),
+	 "price \"output\" above 9 tokens is less than below"},
 	{MODEL("\"periods\":[{\"prices\":{},\"tiers\":{\"flex\":{\"factor\":0.5}}}]"),
 	 "\"factor\" must be a text"},
 	{MODEL("\"periods\":[{\"prices\":{},\"tiers\":{\"flex\":{\"factor\":\"0.5.0\"}}}]"),
@@ -116,6 +123,38 @@ static void bad_catalogues(void **state)
 		files_write(files_catalog, bad_files[i].text);
 		check_refused(bad_files[i].error, NULL);
 	}
+}
+
+/* File, line, place, reason: what a person needs to find the slip. */
+static void errors_name_the_line(void **state)
+{
+	static const struct {
+		const char *text, *error;
+	} rows[] = {
+		{"{\"schema\":\"tolltap-prices/1\",\"currency\":\"USD\",\"units\":{},\n"
+		 "\"providers\":[\n{\"provider\":\"p\"},\n{\"provider\":\"q\",\"oops\":[\"}\"]}],\n"
+		 "\"models\":[]}",
+		 ": line 4: providers[1]: unknown key \"oops\""},
+		{"{\"schema\":\"tolltap-prices/1\",\"currency\":\"USD\",\"units\":{},\n"
+		 "\"providers\":[{\"provider\":\"p\"}],\n\"models\":[\n"
+		 "{\"provider\":\"p\",\"id\":\"a) [b\\\"]\",\"periods\":[\n{\"prices\":{}},\n"
+		 "{\"from\":\"2026-01-01\",\"prices\":{\"input\":\"x\"}}]}]}",
+		 ".periods[1]: price \"input\" is \"x\""},
+		{"{\"schema\":\"tolltap-prices/1\",\"currency\":\"USD\",\"units\":{},\n"
+		 "\"providers\":[{\"provider\":\"p\"}],\n\"models\":[\n"
+		 "{\"provider\":\"p\",\"id\":\"a\",\"periods\":[{\"prices\":{}}]},\n"
+		 "{\"provider\":\"p\",\"id\":\"b\",\"periods\":[{\"prices\":{}},{\"prices\":{}}]}]"
+		 "}",
+		 ": line 5: models[1] (p/b): periods 0 and 1 overlap"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		files_write(files_catalog, rows[i].text);
+		check_refused(rows[i].error, NULL);
+	}
+	files_write(files_catalog, rows[1].text);
+	check_refused(": line 6: models[0] (p/a) [b\"]).periods[1]: ", NULL);
 }
 
 /* A context threshold that is no count of tokens is no tier, and above all not the base price. */
@@ -335,12 +374,12 @@ static void hash_of_the_bytes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(bad_catalogues),      cmocka_unit_test(unreadable_files),
-		cmocka_unit_test(imported_thresholds), cmocka_unit_test(imported_shapes),
-		cmocka_unit_test(truncated_anywhere),  cmocka_unit_test(short_error_buffer),
-		cmocka_unit_test(halves_go_to_even),   cmocka_unit_test(small_digits_add_up),
-		cmocka_unit_test(only_valid_prices),   cmocka_unit_test(time_of_day),
-		cmocka_unit_test(hash_of_the_bytes),
+		cmocka_unit_test(bad_catalogues),	cmocka_unit_test(unreadable_files),
+		cmocka_unit_test(errors_name_the_line), cmocka_unit_test(imported_thresholds),
+		cmocka_unit_test(imported_shapes),	cmocka_unit_test(truncated_anywhere),
+		cmocka_unit_test(short_error_buffer),	cmocka_unit_test(halves_go_to_even),
+		cmocka_unit_test(small_digits_add_up),	cmocka_unit_test(only_valid_prices),
+		cmocka_unit_test(time_of_day),		cmocka_unit_test(hash_of_the_bytes),
 	};
 
 	return cmocka_run_group_tests(tests, files_setup, files_teardown);

@@ -356,6 +356,11 @@ static const struct {
 	 "aliases[0]: \"as\" names no model of p: \"b\""},
 	{ALIASES("{\"provider\":\"p\",\"names\":[\"a\"],\"as\":\"a\"}"), "a cycle never resolves"},
 	{ALIASES("{\"provider\":\"p\",\"names\":[1],\"as\":\"m\"}"), "not a text"},
+	{OVERRIDES("\n{\"provider\":\"p\",\"factor\":\"1\"},\n{\"provider\":\"q\"}"),
+	 ": line 3: overrides[1]: give either"},
+	{OVERRIDES("{\"provider\":\"p\",\"prices\":{\"input\":\"2\"},\"above\":[{\"tokens\":5,"
+		   "\"prices\":{\"input\":\"1\"}}]}"),
+	 "price \"input\" above 5 tokens is less than below"},
 };
 
 static void bad_overrides(void **state)
