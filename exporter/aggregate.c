@@ -28,6 +28,7 @@
 
 enum family {
 	FAMILY_COST,
+	FAMILY_DIFFERENCE,
 	FAMILY_SUBSCRIPTION,
 	FAMILY_TOKENS,
 	FAMILY_REQUESTS,
@@ -52,6 +53,12 @@ static const struct {
 			  "partial and unpriced."},
 			 VALUE_PICO,
 			 {"provider", "model", "basis"}},
+	[FAMILY_DIFFERENCE] =
+		{{"tolltap_cost_difference_usd", PROM_COUNTER,
+		  "What providers say calls cost beyond their list price (above), or short of it "
+		  "(below)."},
+		 VALUE_PICO,
+		 {"provider", "model", "basis", "direction"}},
 	[FAMILY_SUBSCRIPTION] =
 		{{"tolltap_subscription_list_usd", PROM_COUNTER,
 		  "List price of calls covered by a subscription; in no other sum."},
@@ -222,6 +229,26 @@ static void add_cost(struct aggregate *a, const struct call *call, const char *m
 			->pico += call->cost.list_pusd;
 }
 
+/*
+ * The cost on the wire against that of the table, for whole calls that have both. Each direction
+ * is a counter of its own, so that differences never cancel out; both appear together.
+ */
+static void add_difference(struct aggregate *a, const struct call *call, const char *model)
+{
+	static const char *const directions[] = {"above", "below"};
+	bool whole = call->basis == BASIS_PROVIDER_REPORTED || call->basis == BASIS_REPORTED_USAGE;
+	int64_t told = call->usage.provider_cost_pusd, listed = call->cost.list_pusd;
+
+	for (size_t i = 0; i < ARRAY_LEN(directions) && whole && told >= 0 && listed >= 0; i++) {
+		struct series *series =
+			find(a, FAMILY_DIFFERENCE, NULL, "provider", call->provider, "model", model,
+			     "basis", basis_names[call->basis], "direction", directions[i], NULL);
+
+		if ((told > listed) == (i == 0))
+			series->pico += told > listed ? told - listed : listed - told;
+	}
+}
+
 static void add_tokens(struct aggregate *a, const struct call *call, const char *model)
 {
 	for (int i = 0; call->usage.known && i < TOKEN_KINDS; i++) {
@@ -284,6 +311,7 @@ void aggregate_add(struct aggregate *a, const struct call *call, const char *mod
 		counter_add(COUNTER_USAGE_MISMATCH, 1);
 	pthread_mutex_lock(&a->lock);
 	add_cost(a, call, model);
+	add_difference(a, call, model);
 	add_tokens(a, call, model);
 	add_times(a, call, model);
 	add_unpriced(a, call);

@@ -87,6 +87,13 @@ static const char one_call[] =
 	"# TYPE tolltap_cost_usd_total counter\n"
 	"tolltap_cost_usd_total{" WHAT ",basis=\"reported_usage\",unit=\"app.service\"} "
 	"0.0005125\n"
+	"# HELP tolltap_cost_difference_usd_total What providers say calls cost beyond their list "
+	"price (above), or short of it (below).\n"
+	"# TYPE tolltap_cost_difference_usd_total counter\n"
+	"tolltap_cost_difference_usd_total{" WHAT
+	",basis=\"reported_usage\",direction=\"above\"} 0\n"
+	"tolltap_cost_difference_usd_total{" WHAT ",basis=\"reported_usage\",direction=\"below\"} "
+	"0.000512499923\n"
 	"# HELP tolltap_subscription_list_usd_total List price of calls covered by a "
 	"subscription; in no other sum.\n"
 	"# TYPE tolltap_subscription_list_usd_total counter\n"
@@ -184,6 +191,45 @@ static void test_labels_and_reasons(void **state)
 	has_line("tolltap_requests_ignored_total{provider=\"openai\",reason=\"upgrade\"} 0");
 	has_line("tolltap_requests_ignored_total{provider=\"unknown\",reason=\"upgrade\"} 1");
 	has_line("tolltap_prices_info{sha256=\"abc123\"} 1");
+}
+
+/* Both directions are summed apart and exactly; what is not whole, or has no price, is not
+ * compared. */
+static void test_difference(void **state)
+{
+	static const struct {
+		enum basis basis;
+		int64_t told, listed;
+	} calls[] = {
+		{BASIS_PROVIDER_REPORTED, 100, 70}, /* above by 30 */
+		{BASIS_PROVIDER_REPORTED, 5, 4},    /* above by 1 */
+		{BASIS_PROVIDER_REPORTED, 0, 250},  /* below by 250 */
+		{BASIS_PROVIDER_REPORTED, 80, 80},  /* the same */
+		{BASIS_PROVIDER_REPORTED, INT64_MAX, 0},
+		{BASIS_REPORTED_USAGE, 7, 9},	   /* a gateway's figure, below by 2 */
+		{BASIS_PROVIDER_REPORTED, -1, 50}, /* not told */
+		{BASIS_PROVIDER_REPORTED, 50, -1}, /* not listed */
+		{BASIS_PARTIAL, 50, 1},		   /* the cost so far */
+	};
+	struct call call;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(calls); i++) {
+		sample_call(&call, (uint32_t)i);
+		call.basis = calls[i].basis;
+		call.usage.provider_cost_pusd = calls[i].told;
+		call.cost.list_pusd = calls[i].listed;
+		aggregate_add(a, &call, call.model);
+	}
+	render(false);
+#define DIFFERENCE(basis, direction)                                                            \
+	"tolltap_cost_difference_usd_total{" WHAT ",basis=\"" basis "\",direction=\"" direction \
+	"\"} "
+	has_line(DIFFERENCE("provider_reported", "above") "9223372.036854775838");
+	has_line(DIFFERENCE("provider_reported", "below") "0.00000000025");
+	has_line(DIFFERENCE("reported_usage", "above") "0");
+	has_line(DIFFERENCE("reported_usage", "below") "0.000000000002");
+	assert_null(strstr(body, "basis=\"partial\",direction"));
 }
 
 /* Money beyond int64 and a subscription that is in no sum. */
@@ -348,11 +394,17 @@ static void test_documented(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_one_call),	       TEST(test_mismatch),
-		TEST(test_labels_and_reasons), TEST(test_money),
-		TEST(test_cap_keeps_money),    TEST(test_counters_start_at_zero),
-		TEST(test_openmetrics),	       TEST(test_no_series_twice),
-		TEST(test_promtool),	       TEST(test_documented),
+		TEST(test_one_call),
+		TEST(test_mismatch),
+		TEST(test_labels_and_reasons),
+		TEST(test_money),
+		TEST(test_difference),
+		TEST(test_cap_keeps_money),
+		TEST(test_counters_start_at_zero),
+		TEST(test_openmetrics),
+		TEST(test_no_series_twice),
+		TEST(test_promtool),
+		TEST(test_documented),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
