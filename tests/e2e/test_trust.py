@@ -174,6 +174,51 @@ def reload_swaps_only_if_valid(build):
             assert agent.wait_rows(3)[2]["basis"] == "reported_usage"
 
 
+def a_bad_price_file_changes_nothing(build):
+    """The old table stays, the log says file, line, place and reason, and a metric rises."""
+    with tempfile.TemporaryDirectory(prefix="tolltap-test.") as folder, Provider() as provider:
+        path = os.path.join(folder, "contract.json")
+
+        def write(*rows):
+            with open(path, "w") as f:
+                f.write('{"schema": "tolltap-overrides/1", "overrides": [\n%s]}' % ",\n".join(rows))
+
+        def cost_of_next(n):
+            clients.curl(provider)
+            row = agent.wait_rows(n)[n - 1]
+            return row["cost_pusd"], row["list_cost_pusd"], row["prices_sha256"]
+
+        def reload(result):
+            before = agent.metric_sum("tolltap_config_reloads_total", result)
+            agent.process.send_signal(signal.SIGHUP)
+            wait_until(lambda: agent.metric_sum("tolltap_config_reloads_total", result) > before, 3,
+                       "reload: " + result)
+
+        write('{"provider": "openai", "factor": "0.5"}')
+        with Agent(build, "--prices.dir=" + folder) as agent:
+            cost, listed, sha256 = cost_of_next(1)
+            assert 2 * cost == listed > 0, (cost, listed)
+            assert agent.metric_sum("tolltap_prices_reload_errors_total") == 0
+
+            write('{"provider": "openai", "factor": "0.25"}',
+                  '{"provider": "anthropic", "factor": "a lot"}')
+            reload("error")
+            assert agent.metric_sum("tolltap_prices_reload_errors_total") == 1
+            assert agent.metric_sum("tolltap_prices_info", sha256) == 1
+            said = [line for line in agent.stderr.splitlines() if "the old prices stay" in line]
+            assert len(said) == 1 and \
+                path + ': line 3: overrides[1]: "factor" is "a lot"' in \
+                said[0].replace('\\"', '"'), agent.stderr
+            assert cost_of_next(2) == (cost, listed, sha256)
+
+            write('{"provider": "openai", "factor": "0.25"}')
+            reload("ok")
+            assert agent.metric_sum("tolltap_prices_reload_errors_total") == 1
+            cheaper, listed, other = cost_of_next(3)
+            assert 4 * cheaper == listed and other != sha256, (cheaper, listed)
+            assert agent.metric_sum("tolltap_prices_info", other) == 1
+
+
 def health_and_ready(build):
     with Agent(build) as agent:
         assert agent.get("/healthz")[0] == 200
@@ -187,4 +232,5 @@ if __name__ == "__main__":
     sys.exit(main([
         kill_9_loses_at_most_the_group_in_flight,
         clients_do_not_notice, bad_input_is_one_line_and_a_code, no_privilege_says_what_is_missing,
-        doctor_names_each_missing_capability, reload_swaps_only_if_valid, health_and_ready]))
+        doctor_names_each_missing_capability, reload_swaps_only_if_valid,
+        a_bad_price_file_changes_nothing, health_and_ready]))
