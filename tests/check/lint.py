@@ -8,8 +8,13 @@ import subprocess
 import sys
 
 BANNED = ["strcpy", "strcat", "sprintf", "vsprintf", "strtok", "atoi", "atol", "alloca", "gets"]
-FLOAT_FREE = ("pricing/", "agent/usage/", "agent/base/money", "exporter/ledger", "exporter/queue",
+# Every file that money passes through, from the answer's bytes to what is printed.
+FLOAT_FREE = ("pricing/", "agent/usage/", "agent/base/money", "agent/exchange/", "agent/cli/cmd_spend",
+              "agent/cli/events", "agent/cli/output", "exporter/aggregate", "exporter/ledger",
+              "exporter/promtext", "exporter/query", "exporter/queue", "exporter/schema",
               "exporter/usage_keys")
+FLOATS = re.compile(r"\b(float|double|strto(f|d|ld)|atof|valuedouble|cJSON_GetNumberValue|"
+                    r"sqlite3_\w+_double)\b")
 
 # The rooms from left to right: a room may include those to its left (base is open to all).
 ORDER = ["base", "courier", "capture", "http1", "http2", "decode", "websocket", "sse", "json",
@@ -68,7 +73,7 @@ def rule_floats(path, text):
     if not is_c(path) or not path.startswith(FLOAT_FREE):
         return
     for number, line in code_lines(text):
-        if re.search(r"\b(float|double|strtod|atof|valuedouble)\b", line):
+        if FLOATS.search(line):
             yield number, "floating point between usage and ledger"
 
 
@@ -118,6 +123,8 @@ SELF = [
     (rule_banned, "agent/x.c", "strcpy(a, b);\n", '/* strcpy(a) */ f("atoi(x)");\n'),
     (rule_banned, "agent/x.c", "p = realloc(p, n);\n", "q = realloc(p, n);\n"),
     (rule_floats, "pricing/cost.c", "double x;\n", "/* no double */ int64_t x;\n"),
+    (rule_floats, "exporter/schema.c", "sqlite3_bind_double(s, 1, x);\n",
+     "sqlite3_bind_int64(s, 1, x);\n"),
     (rule_rooms, "agent/base/x.c", '#include "agent/json/scan.h"\n',
      '#include "agent/base/base.h"\n'),
     (rule_rooms, "agent/json/x.c", '#include "agent/stream/conn.h"\n',
