@@ -34,7 +34,7 @@ LIBS = $(shell $(PKG_CONFIG) --libs $(filter-out libcurl,$(PACKAGES))) -lm -lpth
 
 BPF_SRC  := $(wildcard bpf/*.bpf.c)
 SKEL     := $(BPF_SRC:bpf/%.bpf.c=$(BUILD)/bpf/%.skel.h)
-SRC      := $(wildcard agent/*.c agent/*/*.c pricing/*.c exporter/*.c)
+SRC      := $(wildcard agent/*.c agent/*/*.c pricing/*.c exporter/*.c exporter/*/*.c)
 OBJ      := $(SRC:%.c=$(BUILD)/%.o)
 LIB_OBJ  := $(filter-out $(BUILD)/agent/main.o,$(OBJ))
 UNIT_SRC := $(shell find tests/unit -name 'test_*.c' 2>/dev/null)

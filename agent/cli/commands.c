@@ -16,6 +16,7 @@ const struct command commands[] = {
 	{"reprice", cmd_reprice, "recorded calls at the prices of now, shown first, journaled"},
 	{"period", cmd_period, "close months: frozen totals, later changes as corrections"},
 	{"ledger", cmd_ledger, "check, copy and mend the ledger"},
+	{"bill", cmd_bill, "the provider's bill: pull, import, list, reconcile with the ledger"},
 	{"replay", cmd_replay, "a recording through the same path as live traffic"},
 	{"demo", cmd_demo, "meter local clients against a provider that keeps its own books"},
 	{"check", cmd_check,

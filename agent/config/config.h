@@ -39,16 +39,18 @@ struct config {
 	size_t container_socket_count;
 	char *courier_groups[CONFIG_HOSTS_MAX]; /* --courier.group, repeatable */
 	size_t courier_group_count;
-	enum log_level log_level; /* --log.level */
-	int64_t ring_bytes;	  /* --capture.ring-bytes */
-	char *attach;		  /* --capture.attach: auto, session, multi, perf */
-	char *returns;		  /* --capture.returns: auto, trampoline, sites */
-	char *estimate;		  /* --usage.estimate: yes, no */
-	char *plaintext_ports;	  /* --plaintext.ports: "8000,11434"; NULL = none */
-	int64_t retention_days;	  /* --storage.retention-days */
-	int64_t retention_mib;	  /* --storage.retention-mib */
-	int64_t scan_interval_s;  /* --discovery.scan-interval-seconds */
-	char *output;		  /* --output: table, json, csv (query commands) */
+	enum log_level log_level;      /* --log.level */
+	int64_t ring_bytes;	       /* --capture.ring-bytes */
+	char *attach;		       /* --capture.attach: auto, session, multi, perf */
+	char *returns;		       /* --capture.returns: auto, trampoline, sites */
+	char *estimate;		       /* --usage.estimate: yes, no */
+	char *plaintext_ports;	       /* --plaintext.ports: "8000,11434"; NULL = none */
+	int64_t retention_days;	       /* --storage.retention-days */
+	int64_t retention_mib;	       /* --storage.retention-mib */
+	int64_t scan_interval_s;       /* --discovery.scan-interval-seconds */
+	char *bill_openai_key_file;    /* --bill.openai-key-file; NULL = none */
+	char *bill_anthropic_key_file; /* --bill.anthropic-key-file; NULL = none */
+	char *output;		       /* --output: table, json, csv (query commands) */
 	struct config_origin origin[CONFIG_OPTIONS_MAX]; /* by row of the table */
 };
 

@@ -60,6 +60,10 @@ const struct option options[] = {
 	 NULL, "PORT,...", "meter plain HTTP to these ports too, at every socket of the host"},
 	{"discovery.scan-interval-seconds", OPTION_INTEGER, SCOPE_AGENT, AT(scan_interval_s), 0,
 	 "30", "", 1, 3600, NULL, "SECONDS", "safety-net scan of /proc beside process events"},
+	{"bill.openai-key-file", OPTION_TEXT, SCOPE_BILL, AT(bill_openai_key_file), 0, "", "none",
+	 0, 0, NULL, "FILE", "holds the admin key that may read OpenAI's bill"},
+	{"bill.anthropic-key-file", OPTION_TEXT, SCOPE_BILL, AT(bill_anthropic_key_file), 0, "",
+	 "none", 0, 0, NULL, "FILE", "holds the admin key that may read Anthropic's bill"},
 	{"output", OPTION_CHOICE, SCOPE_QUERY, AT(output), 0, "table", "", 0, 0, output_forms,
 	 "FORM", "form of what a command prints"},
 };

@@ -16,8 +16,8 @@ enum option_kind {
 	OPTION_LIST,	/* char *[CONFIG_HOSTS_MAX] and its count */
 };
 
-/* Who uses it, for --help: the agent (run, exec, demo), commands that print, or all. */
-enum option_scope { SCOPE_ALL, SCOPE_AGENT, SCOPE_QUERY };
+/* Who uses it, for --help: the agent (run, exec, demo), commands that print, bill, or all. */
+enum option_scope { SCOPE_ALL, SCOPE_AGENT, SCOPE_QUERY, SCOPE_BILL };
 
 struct option {
 	const char *name; /* "storage.path": flag, YAML key; TOLLTAP_STORAGE_PATH in environment */

@@ -19,6 +19,8 @@ static bool scope_shown(const struct option *o, const char *command)
 	query = !agent;
 	for (size_t i = 0; i < ARRAY_LEN(both); i++)
 		query |= !strcmp(both[i], command);
+	if (o->scope == SCOPE_BILL)
+		return !strcmp(command, "bill") || !strcmp(command, "check");
 	return o->scope == SCOPE_ALL || (o->scope == SCOPE_AGENT ? agent : query);
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * libcurl, loaded by the courier and by no other process: linking it would map a TLS library,
- * Kerberos and LDAP into the privileged ones and make every command start some ms later. A function
- * of it that is used is one row here.
+ * libcurl, loaded by the courier and by `tolltap bill pull`, and by no other process: linking it
+ * would map a TLS library, Kerberos and LDAP into the privileged ones and make every command start
+ * some ms later. A function of it that is used is one row here.
  */
 #ifndef TT_COURIER_LIBCURL_H
 #define TT_COURIER_LIBCURL_H
@@ -18,7 +18,10 @@
 	X(easy_setopt)       \
 	X(easy_getinfo)      \
 	X(easy_strerror)     \
+	X(easy_perform)      \
 	X(easy_cleanup)      \
+	X(slist_append)      \
+	X(slist_free_all)    \
 	X(multi_init)        \
 	X(multi_add_handle)  \
 	X(multi_remove_handle) \
