@@ -204,6 +204,7 @@ int config_load(struct config *out, int *argc, char **argv, char *err, size_t er
 	}
 	drop_flags(argc, argv);
 	err[0] = '\0';
+	key_names_use(fresh.keys);
 	*out = fresh;
 	return 0;
 }

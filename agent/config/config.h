@@ -9,6 +9,7 @@
 #define TT_CONFIG_H
 
 #include "agent/base/base.h"
+#include "agent/base/key_names.h"
 #include "agent/base/log.h"
 
 #define CONFIG_HOSTS_MAX      256
@@ -31,6 +32,7 @@ struct config {
 	char *web_listen_address; /* --web.listen-address */
 	char *prices_file; /* --prices.file: the catalogue; default: installed, else in tree */
 	char *prices_dir;  /* --prices.dir: overrides; NULL = none */
+	char *fingerprint_key_file; /* --fingerprint.key-file; NULL = the install's own */
 	char *provider_hosts[CONFIG_HOSTS_MAX]; /* --provider.host, repeatable */
 	size_t provider_host_count;
 	char *never_hosts[CONFIG_HOSTS_MAX]; /* --gate.never-host, repeatable */
@@ -51,6 +53,7 @@ struct config {
 	char *bill_openai_key_file;    /* --bill.openai-key-file; NULL = none */
 	char *bill_anthropic_key_file; /* --bill.anthropic-key-file; NULL = none */
 	char *output;		       /* --output: table, json, csv (query commands) */
+	struct key_names *keys;	       /* the file's section `keys`; NULL = none */
 	struct config_origin origin[CONFIG_OPTIONS_MAX]; /* by row of the table */
 };
 
@@ -58,7 +61,8 @@ struct config {
  * Reads flags of one command (argv[0] is the command's name), the environment (TOLLTAP_STORAGE_PATH
  * ...), the file and defaults. Flags not in the table are left to the command: they stay in argv,
  * in order, and *argc is lowered; reading stops at "--". Keeps no pointer into argv and no state
- * between calls: to reload, call again with a copy of the first argv. *out changes only on success.
+ * between calls: to reload, call again with a copy of the first argv. *out changes only on success;
+ * its keys are the names in use (agent/base/key_names.h) until it is freed.
  *
  * Returns 0, or with one line in err: -EINVAL for a bad flag (EXIT_USAGE), -EBADMSG for a bad
  * environment value or file (EXIT_CONFIG), -ENOMEM. config_free what was filled.

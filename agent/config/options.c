@@ -35,6 +35,9 @@ const struct option options[] = {
 	 0, 0, NULL, "FILE", "price catalogue"},
 	{"prices.dir", OPTION_TEXT, SCOPE_ALL, AT(prices_dir), 0, "", "none", 0, 0, NULL, "DIR",
 	 "price files (*.json) that override the catalogue"},
+	{"fingerprint.key-file", OPTION_TEXT, SCOPE_ALL, AT(fingerprint_key_file), 0, "",
+	 "the install's own", 0, 0, NULL, "FILE|credential:NAME",
+	 "secret that a fleet shares, so that a key has one fingerprint on all its hosts"},
 	{"provider.host", OPTION_LIST, SCOPE_AGENT, AT(provider_hosts), AT(provider_host_count), "",
 	 "none", 0, 0, NULL, "HOST=PROVIDER[,role=direct|gateway|self_hosted]",
 	 "meter this host as that provider; repeatable"},
@@ -327,6 +330,10 @@ void config_free(struct config *c)
 			*slot = NULL;
 		}
 	}
+	if (key_names_in_use() == c->keys)
+		key_names_use(NULL);
+	key_names_free(c->keys);
+	c->keys = NULL;
 }
 
 /* ---- the nearest name ----------------------------------------------------------------------- */

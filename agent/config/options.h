@@ -56,6 +56,15 @@ int option_set(struct config *c, const struct option *o, const char *value,
 bool option_get(const struct config *c, const struct option *o, size_t item, char *dst,
 		size_t size);
 
+/*
+ * One entry of `keys`: its fields by name, then the whole. Returns 0, -EINVAL (why filled, without
+ * the place) or -ENOMEM.
+ */
+int config_key_set(struct key_name *row, const char *field, const char *value, char *why,
+		   size_t size) TT_MUST_CHECK;
+int config_key_add(struct config *c, const struct key_name *row, char *why,
+		   size_t size) TT_MUST_CHECK;
+
 /* Reads the YAML file into c. Returns 0, or -errno with one line in err; -ENOENT when absent. */
 int config_read_file(struct config *c, const char *path, char *err, size_t err_size) TT_MUST_CHECK;
 

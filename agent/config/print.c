@@ -66,6 +66,18 @@ static void print_origin(const struct config *c, size_t row, char *dst, size_t s
 		snprintf(dst, size, "%s", source_names[origin->source]);
 }
 
+/* An entry of `keys` as one value. */
+static const char *key_text(const struct key_name *row, char *dst, size_t size)
+{
+	snprintf(dst, size, "%s=%s", row->fingerprint, row->name);
+	return dst;
+}
+
+static size_t key_count(const struct config *c)
+{
+	return c->keys ? c->keys->count : 0;
+}
+
 static void print_table(const struct config *c)
 {
 	char value[CONFIG_VALUE_MAX];
@@ -81,6 +93,18 @@ static void print_table(const struct config *c)
 		for (; option_get(c, &options[i], item, value, sizeof(value)); item++)
 			printf("%-32s %-32s %s\n", options[i].name, value, origin);
 	}
+	for (size_t i = 0; i < key_count(c); i++)
+		printf("%-32s %-32s %s:%d\n", "keys",
+		       key_text(&c->keys->row[i], value, sizeof(value)), c->config_file,
+		       c->keys->row[i].line);
+}
+
+static void print_csv_row(const char *option, const char *value, const char *source)
+{
+	printf("%s,\"", option);
+	for (const char *p = value; *p; p++)
+		printf(*p == '"' ? "\"\"" : "%c", *p);
+	printf("\",%s\r\n", source);
 }
 
 static void print_csv(const struct config *c)
@@ -90,13 +114,12 @@ static void print_csv(const struct config *c)
 	printf("option,value,source\r\n");
 	for (size_t i = 0; i < option_count; i++) {
 		for (size_t item = 0; option_get(c, &options[i], item, value, sizeof(value));
-		     item++) {
-			printf("%s,\"", options[i].name);
-			for (const char *p = value; *p; p++)
-				printf(*p == '"' ? "\"\"" : "%c", *p);
-			printf("\",%s\r\n", source_names[c->origin[i].source]);
-		}
+		     item++)
+			print_csv_row(options[i].name, value, source_names[c->origin[i].source]);
 	}
+	for (size_t i = 0; i < key_count(c); i++)
+		print_csv_row("keys", key_text(&c->keys->row[i], value, sizeof(value)),
+			      source_names[CONFIG_FILE]);
 }
 
 static cJSON *json_value(const struct config *c, const struct option *o)
@@ -113,24 +136,46 @@ static cJSON *json_value(const struct config *c, const struct option *o)
 	return list;
 }
 
+static void print_json_row(cJSON *row)
+{
+	char *text = cJSON_PrintUnformatted(row);
+
+	if (text)
+		puts(text);
+	cJSON_free(text);
+	cJSON_Delete(row);
+}
+
+static void print_json_keys(const struct config *c)
+{
+	char value[CONFIG_VALUE_MAX];
+	cJSON *row = cJSON_CreateObject(), *list;
+
+	cJSON_AddStringToObject(row, "option", "keys");
+	list = cJSON_AddArrayToObject(row, "value");
+	for (size_t i = 0; i < key_count(c); i++)
+		cJSON_AddItemToArray(
+			list, cJSON_CreateString(key_text(&c->keys->row[i], value, sizeof(value))));
+	cJSON_AddStringToObject(row, "option", "keys");
+	cJSON_AddStringToObject(row, "source",
+				source_names[c->keys ? CONFIG_FILE : CONFIG_DEFAULT]);
+	print_json_row(row);
+}
+
 static void print_json(const struct config *c)
 {
 	for (size_t i = 0; i < option_count; i++) {
 		const struct config_origin *origin = &c->origin[i];
 		cJSON *row = cJSON_CreateObject();
-		char *text;
 
 		cJSON_AddStringToObject(row, "option", options[i].name);
 		cJSON_AddItemToObject(row, "value", json_value(c, &options[i]));
 		cJSON_AddStringToObject(row, "source", source_names[origin->source]);
 		if (origin->source == CONFIG_FILE)
 			cJSON_AddNumberToObject(row, "line", origin->line);
-		text = cJSON_PrintUnformatted(row);
-		if (text)
-			puts(text);
-		cJSON_free(text);
-		cJSON_Delete(row);
+		print_json_row(row);
 	}
+	print_json_keys(c);
 }
 
 void config_print(const struct config *c)
@@ -188,4 +233,21 @@ void config_print_markdown(void)
 		print_allowed(o);
 		printf(" | %s | `%s` |\n", shown_default(o), env);
 	}
+	printf("\n## keys\n\n"
+	       "A list in the file alone: what the credentials are called whose fingerprints\n"
+	       "stand on calls. `tolltap keys fingerprint` tells a key's fingerprint,\n"
+	       "`tolltap keys list` what is configured; `--by=key`, `--by=key_owner`,\n"
+	       "`--where=key=NAME` and prices ([prices](prices.md)) use the names. At most %d\n"
+	       "entries; `fingerprint` and `name` are required, and several fingerprints may\n"
+	       "have one name (a key that was renewed).\n\n"
+	       "```yaml\nkeys:\n  - fingerprint: \"0badcafe\"\n    name: nightly-batch\n"
+	       "    owner: data-team\n    provider: openai\n    key_id: key_abc123\n```\n\n"
+	       "`key_id` is what the provider calls the key in its bill.\n\n"
+	       "A fingerprint is made with a secret that each install makes for itself, so one\n"
+	       "key has another fingerprint on each host. With `fingerprint.key-file` the hosts\n"
+	       "of a fleet share one: a file of 32 bytes, or 64 hex digits, that only its owner\n"
+	       "and group can read (`openssl rand -hex 32`), or `credential:NAME`, a systemd\n"
+	       "credential (`LoadCredential=NAME:FILE`). It is read at the start; fingerprints\n"
+	       "change with it, and those in the ledger stay as they were.\n",
+	       KEY_NAMES_MAX);
 }

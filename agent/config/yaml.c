@@ -16,6 +16,7 @@ struct reader {
 	struct config *config;
 	const char *path;
 	int seen_line[CONFIG_OPTIONS_MAX]; /* first line of each option; 0 = not seen */
+	int keys_line;			   /* the same of `keys` */
 	char *err;
 	size_t err_size;
 };
@@ -30,7 +31,8 @@ static int read_node(struct reader *r, const char *name, const yaml_node_t *key,
 
 static int unknown_key(struct reader *r, const char *name, const yaml_node_t *key)
 {
-	const char *near = config_closest(name, NULL);
+	static const char *const sections[] = {"keys", NULL};
+	const char *near = config_closest(name, sections);
 
 	snprintf(r->err, r->err_size, "%s:%d: unknown key '%s'%s%s%s", r->path, line_of(key), name,
 		 near ? "; did you mean '" : "; tolltap check config lists the known ones",
@@ -95,6 +97,63 @@ static int set_option(struct reader *r, const struct option *o, const yaml_node_
 	return wrong_shape(r, o->name, value, "a value, not a mapping");
 }
 
+/* ---- keys: a list of mappings ---------------------------------------------------------------- */
+
+static int bad_key(struct reader *r, const yaml_node_t *at, const char *why)
+{
+	snprintf(r->err, r->err_size, "%s:%d: keys: %s", r->path, line_of(at), why);
+	return -EINVAL;
+}
+
+static int read_key(struct reader *r, const yaml_node_t *entry)
+{
+	struct key_name row = {.line = line_of(entry)};
+	char why[256];
+	int rc;
+
+	if (entry->type != YAML_MAPPING_NODE)
+		return bad_key(r, entry, "each entry needs fingerprint: and name:");
+	for (const yaml_node_pair_t *pair = entry->data.mapping.pairs.start;
+	     pair < entry->data.mapping.pairs.top; pair++) {
+		const yaml_node_t *key = yaml_document_get_node(&r->document, pair->key);
+		const yaml_node_t *value = yaml_document_get_node(&r->document, pair->value);
+		const char *text;
+
+		if (key->type != YAML_SCALAR_NODE || value->type != YAML_SCALAR_NODE)
+			return bad_key(r, key, "an entry needs plain keys and values");
+		text = (const char *)value->data.scalar.value;
+		if (strlen(text) != value->data.scalar.length)
+			return bad_key(r, value, "text with a NUL byte");
+		if (config_key_set(&row, (const char *)key->data.scalar.value, text, why,
+				   sizeof(why)))
+			return bad_key(r, key, why);
+	}
+	rc = config_key_add(r->config, &row, why, sizeof(why));
+	return rc == -EINVAL ? bad_key(r, entry, why) : rc;
+}
+
+static int read_keys(struct reader *r, const yaml_node_t *key, const yaml_node_t *list)
+{
+	if (r->keys_line) {
+		snprintf(r->err, r->err_size, "%s:%d: 'keys' is already set on line %d", r->path,
+			 line_of(key), r->keys_line);
+		return -EINVAL;
+	}
+	r->keys_line = line_of(key);
+	if (list->type == YAML_SCALAR_NODE && list->data.scalar.length == 0)
+		return 0; /* `keys:` with everything below commented out */
+	if (list->type != YAML_SEQUENCE_NODE)
+		return wrong_shape(r, "keys", list, "a list of entries below it");
+	for (const yaml_node_item_t *item = list->data.sequence.items.start;
+	     item < list->data.sequence.items.top; item++) {
+		int rc = read_key(r, yaml_document_get_node(&r->document, *item));
+
+		if (rc)
+			return rc;
+	}
+	return 0;
+}
+
 static int read_mapping(struct reader *r, const char *prefix, const yaml_node_t *mapping, int depth)
 {
 	for (const yaml_node_pair_t *pair = mapping->data.mapping.pairs.start;
@@ -122,6 +181,8 @@ static int read_node(struct reader *r, const char *name, const yaml_node_t *key,
 
 	if (o)
 		return set_option(r, o, key, value);
+	if (!strcmp(name, "keys"))
+		return read_keys(r, key, value);
 	if (!option_is_group(name))
 		return unknown_key(r, name, key);
 	if (value->type == YAML_SCALAR_NODE && value->data.scalar.length == 0)
