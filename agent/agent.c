@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <grp.h>
+#include <limits.h>
 #include <linux/sched.h>
 #include <linux/sched/types.h>
 #include <signal.h>
@@ -25,6 +26,7 @@
 #include "exporter/handover.h"
 #include "exporter/http.h"
 #include "exporter/ledger.h"
+#include "exporter/secret.h"
 #include "pricing/catalog.h"
 
 /* To fork worker and courier again, as who they are, and to end them. */
@@ -50,6 +52,7 @@ struct agent {
 	gid_t courier_groups[SANDBOX_GROUPS_MAX]; /* the ledger's, and --courier.group */
 	size_t courier_group_count;
 	int storage_fd; /* the directory: a later worker's path to it may be closed by then */
+	char secret_path[PATH_MAX]; /* of --fingerprint.key-file; "": none */
 	int listen_fd;
 	int ready_fd;
 	int control[2]; /* supervisor -> broker */
@@ -144,7 +147,8 @@ static int run_broker(void *user)
 		.identity = identity_of(a, AGENT_BROKER),
 		.supervisor = a->supervisor,
 		.line = a->broker_line,
-		.settings = {config->config_file, config->prices_file, config->prices_dir},
+		.settings = {config->config_file, config->prices_file, config->prices_dir,
+			     *a->secret_path ? a->secret_path : NULL},
 	};
 
 	leave_interrupts_to_others();
@@ -328,6 +332,22 @@ static int check_tables(const struct config *config)
 	return rc < 0 ? failed(EXIT_CONFIG, err) : EXIT_OK;
 }
 
+/* The same of the fleet's secret, which the worker asks the broker for. */
+static int check_secret(struct agent *a)
+{
+	const char *source = a->config->fingerprint_key_file;
+	uint8_t key[LEDGER_KEY_BYTES];
+	char err[LEDGER_ERROR_MAX] = "";
+	int rc = 0;
+
+	if (source)
+		rc = secret_path(a->secret_path, source, err, sizeof(err));
+	if (source && rc == 0)
+		rc = secret_load(key, source, NULL, err, sizeof(err));
+	explicit_bzero(key, sizeof(key));
+	return rc < 0 ? failed(EXIT_CONFIG, err) : EXIT_OK;
+}
+
 static bool port_is_low(const char *address)
 {
 	const char *colon = strrchr(address, ':');
@@ -423,6 +443,8 @@ static int prepare(struct agent *a)
 {
 	int code = check_tables(a->config);
 
+	if (code == EXIT_OK)
+		code = check_secret(a);
 	if (code == EXIT_OK)
 		code = check_privilege(a);
 	if (code == EXIT_OK)

@@ -19,6 +19,7 @@
 #include "exporter/aggregate.h"
 #include "exporter/http.h"
 #include "exporter/ledger.h"
+#include "exporter/secret.h"
 #include "exporter/storage.h"
 
 #define TICK_NS		 (NSEC_PER_SEC / TICKS_PER_SECOND)
@@ -239,8 +240,10 @@ static int start_ledger(struct worker *w, uint8_t *fingerprint_key)
 	if (ledger_open(&w->ledger, w->config->storage_path, &owner, err, sizeof(err)) < 0)
 		return start_failed(EXIT_STORAGE, err);
 	ledger_retain(w->ledger, &retention);
-	if (ledger_install_key(w->config->storage_path, fingerprint_key, err, sizeof(err)) < 0)
-		return start_failed(EXIT_STORAGE, err);
+	if (secret_load(fingerprint_key, w->config->fingerprint_key_file, w->config->storage_path,
+			err, sizeof(err)) < 0)
+		return start_failed(w->config->fingerprint_key_file ? EXIT_CONFIG : EXIT_STORAGE,
+				    err);
 	return EXIT_OK;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "exporter/query_parts.h"
 
+#include "exporter/key_functions.h"
 #include "exporter/ledger.h"
 #include "exporter/periods.h"
 #include "exporter/schema.h"
@@ -141,6 +142,8 @@ static int open_checked(struct query *q, const char *dir, char *err, size_t err_
 	r = schema_functions(q->db);
 	if (r == 0)
 		r = query_calendar_functions(q->db);
+	if (r == 0)
+		r = key_functions(q->db);
 	if (r)
 		snprintf(err, err_size, "no memory to open the ledger");
 	return r;

@@ -43,6 +43,8 @@ static const struct query_fact facts[] = {
 	{"collapsed_by", "f.collapsed_by", FACT_FACET, 3, NULL},
 	{"price_id", "f.price_id", FACT_FACET, 0, NULL},
 	{"key_fingerprint", "f.key_fingerprint", FACT_FACET, 0, NULL},
+	{"key", "key_name(f.key_fingerprint)", FACT_FACET, 0, NULL},
+	{"key_owner", "key_owner(f.key_fingerprint)", FACT_FACET, 0, NULL},
 	PAYER("uid", "uid"),
 	PAYER("user", "user_name"),
 	PAYER("comm", "comm"),

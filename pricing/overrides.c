@@ -7,6 +7,8 @@
  */
 #include "pricing/table.h"
 
+#include "agent/base/key_names.h"
+
 #include <cjson/cJSON.h>
 #include <errno.h>
 #include <stdio.h>
@@ -130,7 +132,9 @@ static int insert(struct reader *r, struct catalog *c, const struct override *ro
 	return 0;
 }
 
-static int read_override(struct reader *r, struct catalog *c, const cJSON *json, const char *place)
+/* key_of: the fingerprint that stands for the key's name in the row; NULL: as the row has it. */
+static int read_override(struct reader *r, struct catalog *c, const cJSON *json, const char *place,
+			 const char *key_of)
 {
 	static const char *const keys[] = {
 		"provider", "models", "host",	 "account",	"project", "key_fingerprint",
@@ -143,6 +147,8 @@ static int read_override(struct reader *r, struct catalog *c, const cJSON *json,
 	snprintf(row.place, sizeof(row.place), "%s", place);
 	if (rc == 0)
 		rc = read_selectors(r, json, &row);
+	if (key_of)
+		snprintf(row.value[SELECT_KEY], sizeof(row.value[SELECT_KEY]), "%s", key_of);
 	if (rc == 0)
 		rc = read_rate(r, json, &row);
 	if (rc == 0 && row.weight == 0)
@@ -152,6 +158,30 @@ static int read_override(struct reader *r, struct catalog *c, const cJSON *json,
 		rc = insert(r, c, &row);
 	if (rc)
 		override_free(&row);
+	return rc;
+}
+
+/* A key may be named as the configuration names it: then the row is one of each fingerprint. */
+static int read_named(struct reader *r, struct catalog *c, const cJSON *json, const char *place)
+{
+	const char *key = cJSON_GetStringValue(
+		cJSON_GetObjectItemCaseSensitive(json, selector_keys[SELECT_KEY]));
+	const struct key_names *names = key_names_in_use();
+	int rc = 0, found = 0;
+
+	if (!key || slice_is_hex(slice_of(key), FINGERPRINT_DIGITS))
+		return read_override(r, c, json, place, NULL);
+	for (size_t i = 0; rc == 0 && names && i < names->count; i++) {
+		if (strcmp(names->row[i].name, key) != 0)
+			continue;
+		found++;
+		rc = read_override(r, c, json, place, names->row[i].fingerprint);
+	}
+	if (rc == 0 && !found)
+		return price_error(r,
+				   "\"%s\" is neither %d hex digits nor a name of the "
+				   "configuration's keys: \"%.60s\"",
+				   selector_keys[SELECT_KEY], FINGERPRINT_DIGITS, key);
 	return rc;
 }
 
@@ -210,7 +240,7 @@ int overrides_read(struct reader *r, struct catalog *c, const cJSON *root)
 
 			snprintf(r->place, sizeof(r->place), "%s[%u]", lists[i], n);
 			snprintf(place, sizeof(place), "%.100s#%u", base, n++);
-			rc = i == 0 ? read_alias(r, c, item) : read_override(r, c, item, place);
+			rc = i == 0 ? read_alias(r, c, item) : read_named(r, c, item, place);
 			if (rc)
 				return rc;
 		}

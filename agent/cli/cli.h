@@ -38,6 +38,7 @@ int cmd_reprice(int argc, char **argv);
 int cmd_period(int argc, char **argv);
 int cmd_ledger(int argc, char **argv);
 int cmd_bill(int argc, char **argv);
+int cmd_keys(int argc, char **argv);
 int cmd_replay(int argc, char **argv);
 int cmd_demo(int argc, char **argv);
 int cmd_exec(int argc, char **argv);

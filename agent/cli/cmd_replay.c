@@ -14,6 +14,7 @@
 #include "agent/cli/flags.h"
 #include "agent/pipeline.h"
 #include "exporter/ledger.h"
+#include "exporter/secret.h"
 
 struct replay {
 	struct ledger *ledger;
@@ -76,7 +77,7 @@ static int replay_into(const char *file, const char *dir, const struct config *c
 	int code = EXIT_OK;
 
 	if (ledger_open(&replay.ledger, dir, NULL, err, sizeof(err)) < 0 ||
-	    ledger_install_key(dir, key, err, sizeof(err)) < 0)
+	    secret_load(key, config->fingerprint_key_file, dir, err, sizeof(err)) < 0)
 		code = cli_fail(EXIT_STORAGE, "replay", "%s", err);
 	else if (open_pipeline(&pipeline, config, &replay, key, err, sizeof(err)) < 0)
 		code = cli_fail(EXIT_CONFIG, "replay", "%s", err);

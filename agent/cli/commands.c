@@ -17,6 +17,7 @@ const struct command commands[] = {
 	{"period", cmd_period, "close months: frozen totals, later changes as corrections"},
 	{"ledger", cmd_ledger, "check, copy and mend the ledger"},
 	{"bill", cmd_bill, "the provider's bill: pull, import, list, reconcile with the ledger"},
+	{"keys", cmd_keys, "the fingerprint of a key, and what keys are called"},
 	{"replay", cmd_replay, "a recording through the same path as live traffic"},
 	{"demo", cmd_demo, "meter local clients against a provider that keeps its own books"},
 	{"check", cmd_check,

@@ -4,8 +4,6 @@
 #include <nettle/hmac.h>
 #include <stdio.h>
 
-#define FINGERPRINT_BYTES 4
-
 /* First match wins. A subscription is told by its login token (design section 3, rule 8). */
 static const struct kind {
 	const char *header;
@@ -125,16 +123,16 @@ static struct slice find_in_query(struct slice target)
 	return (struct slice){NULL, 0};
 }
 
-static void fingerprint(char dst[2 * FINGERPRINT_BYTES + 1], struct slice secret,
-			const uint8_t key[32])
+void credential_fingerprint(char dst[FINGERPRINT_DIGITS + 1], struct slice secret,
+			    const uint8_t fingerprint_key[32])
 {
 	uint8_t digest[SHA256_DIGEST_SIZE];
 	struct hmac_sha256_ctx ctx;
 
-	hmac_sha256_set_key(&ctx, 32, key);
+	hmac_sha256_set_key(&ctx, 32, fingerprint_key);
 	hmac_sha256_update(&ctx, secret.len, (const uint8_t *)secret.ptr);
 	hmac_sha256_digest(&ctx, sizeof(digest), digest);
-	for (size_t i = 0; i < FINGERPRINT_BYTES; i++)
+	for (size_t i = 0; i < FINGERPRINT_DIGITS / 2; i++)
 		snprintf(dst + 2 * i, 3, "%02x", digest[i]);
 	explicit_bzero(&ctx, sizeof(ctx));
 	explicit_bzero(digest, sizeof(digest));
@@ -146,7 +144,7 @@ static void take(struct call *call, struct slice secret, const char *kind,
 	slice_copy(call->credential_kind, sizeof(call->credential_kind), slice_of(kind));
 	call->billing_mode = billing;
 	if (secret.len)
-		fingerprint(call->key_fingerprint, secret, fingerprint_key);
+		credential_fingerprint(call->key_fingerprint, secret, fingerprint_key);
 }
 
 void credential_read(struct call *call, const struct http_head *head,

@@ -6,8 +6,16 @@
 #ifndef TT_CREDENTIAL_H
 #define TT_CREDENTIAL_H
 
+#include "agent/base/key_names.h"
 #include "agent/exchange/message.h"
 #include "agent/usage/call.h"
+
+/*
+ * The fingerprint of a credential as it stands in a request, without its scheme; of AWS keys that
+ * is the access key's id. dst ends with 0.
+ */
+void credential_fingerprint(char dst[FINGERPRINT_DIGITS + 1], struct slice secret,
+			    const uint8_t fingerprint_key[32]);
 
 /* Sets credential_kind, key_fingerprint and billing_mode; reads call->host. */
 void credential_read(struct call *call, const struct http_head *head,

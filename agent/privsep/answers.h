@@ -11,7 +11,7 @@
 #include "agent/privsep/probes.h"
 #include "agent/privsep/request.h"
 
-#define ANSWERS_SETTINGS 3
+#define ANSWERS_SETTINGS 4
 
 /* The file that the worker's next questions are about. */
 struct current {

@@ -32,7 +32,8 @@ struct serve_opts {
 	const struct identity *identity; /* NULL: there is no right to change it */
 	pid_t supervisor;		 /* whose end is the broker's; 0: none */
 	struct lifeline *line;		 /* tells the worker of the broker's end; NULL: nobody */
-	const char *settings[3];	 /* config file, price file, price directory; NULL: none */
+	/* Config file, price file, price directory, the fleet's secret; NULL: none. */
+	const char *settings[4];
 };
 
 /*

@@ -5,6 +5,7 @@ import csv
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -13,7 +14,7 @@ from decimal import Decimal
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "lib"))
 import clients
-from harness import TOP, Agent, main
+from harness import TOP, Agent, main, wait_until
 from provider import Provider
 
 KEYS = ("event_id started_at duration_ms time_to_first_token_ms provider host operation api "
@@ -195,6 +196,36 @@ def prices_answers_what_a_call_costs(build):
         assert checked.returncode == 0
 
 
+def hosts_of_a_fleet_share_a_secret(build):
+    """Only root can read it, so the worker has it by the broker; also after the worker was killed."""
+    key, seen = "sk-demo-curl", set()
+    with tempfile.TemporaryDirectory() as folder:
+        credential = os.path.join(folder, "fleet")
+        with open(os.open(credential, os.O_WRONLY | os.O_CREAT, 0o400), "w") as f:
+            f.write("ab" * 32 + "\n")
+        env = {"CREDENTIALS_DIRECTORY": folder}
+        for flag in ("--fingerprint.key-file=" + credential, "--fingerprint.key-file=credential:fleet"):
+            with Agent(build, flag, env=env) as agent, Provider() as provider:
+                clients.curl(provider)
+                agent.wait_rows(1)
+                agent.signal("worker", signal.SIGKILL)
+                wait_until(lambda: "worker is started again" in agent.stderr, 10, "a new worker")
+                clients.curl(provider)
+                rows = agent.wait_rows(2, 10)
+                told = agent.command("keys", "fingerprint", flag, input=key, env=agent.env).stdout
+                seen |= {row["key_fingerprint"] for row in rows} | {told.strip()}
+                assert not os.path.exists(os.path.join(agent.storage, "fingerprint.key"))
+        assert len(seen) == 1 and len(seen.pop()) == 8, seen
+        os.chmod(credential, 0o444)
+        agent = Agent(build, "--fingerprint.key-file=" + credential)
+        lines, errors = agent.launch()
+        assert agent.process.wait(20) == 3
+        errors.join(2)
+        assert "others can read it" in agent.stderr, agent.stderr
+        assert not os.listdir(agent.storage), "a refused start made files"
+        os.rmdir(agent.storage)
+
+
 def exec_sums_one_command(build):
     with Agent(build) as agent, Provider() as provider, tempfile.NamedTemporaryFile() as summary:
         inner = ["curl", "-sS", "-o", "/dev/null", "--cacert", provider.cacert, "--connect-to",
@@ -257,6 +288,7 @@ if __name__ == "__main__":
         what_is_unknown_is_counted_not_guessed, doctor_says_what_to_do_about_missing_usage,
         a_stream_that_nobody_asked_is_estimated,
         a_retry_joins_its_operation,
-        csv_and_table_hold_every_row, prices_answers_what_a_call_costs, exec_sums_one_command,
+        csv_and_table_hold_every_row, prices_answers_what_a_call_costs,
+        hosts_of_a_fleet_share_a_secret, exec_sums_one_command,
         exec_starts_an_agent_when_there_is_none, top_and_doctor_show_what_is_seen,
         demo_agrees_with_its_own_provider]))

@@ -304,6 +304,95 @@ static void lists_are_bounded(void **state)
 	assert_non_null(strstr(err, "more than 256 entries"));
 }
 
+#define KEY(n, rest) "  - fingerprint: \"" n "\"\n    name: " rest "\n"
+
+static void keys_have_names(void **state)
+{
+	static const char text[] = "log.level: warn\nkeys:\n" KEY("ffffffff", "last")
+		KEY("0badcafe", "batch\n    owner: data\n    provider: openai\n    key_id: key_1")
+			KEY("0badcaff", "batch");
+	const struct key_name *row;
+	struct config c = {0}, other = {0};
+	char err[CONFIG_ERROR_MAX];
+
+	(void)state;
+	assert_int_equal(load_yaml(&c, text, err), 0);
+	assert_int_equal(c.keys->count, 3);
+	row = key_names_find(key_names_in_use(), "0badcafe");
+	assert_string_equal(row->name, "batch");
+	assert_string_equal(row->owner, "data");
+	assert_string_equal(row->provider, "openai");
+	assert_string_equal(row->key_id, "key_1");
+	assert_int_equal(row->line, 5);
+	assert_string_equal(key_names_find(c.keys, "ffffffff")->name, "last");
+	assert_null(key_names_find(c.keys, "00000000"));
+	/* Those of the last one loaded are in use, and no longer than it is there. */
+	assert_int_equal(load_yaml(&other, "keys:\n", err), 0);
+	assert_null(other.keys);
+	assert_null(key_names_in_use());
+	config_free(&other);
+	assert_int_equal(load_yaml(&other, "keys: [{fingerprint: 0badcafe, name: n}]", err), 0);
+	config_free(&c);
+	assert_string_equal(key_names_find(key_names_in_use(), "0badcafe")->name, "n");
+	config_free(&other);
+	assert_null(key_names_in_use());
+}
+
+static void bad_keys_name_the_line(void **state)
+{
+	static const struct {
+		const char *text;
+		const char *says;
+	} rows[] = {
+		{"key:\n", ":1: unknown key 'key'; did you mean 'keys'?"},
+		{"keys: a\n", ":1: 'keys' needs a list"},
+		{"keys:\n  - a\n", ":2: keys: each entry needs"},
+		{"keys:\nkeys:\n", ":2: 'keys' is already set on line 1"},
+		{"keys:\n  - name: x\n", ":2: keys: fingerprint is missing"},
+		{"keys:\n  - fingerprint: 0badcafe\n", ":2: keys: name is missing"},
+		{"keys:\n" KEY("0BADCAFE", "x"), ":2: keys: fingerprint '0BADCAFE' is not 8"},
+		{"keys:\n" KEY("0badcaf", "x"), ":2: keys: fingerprint '0badcaf' is not 8"},
+		{"keys:\n" KEY("0badcafe1", "x"), ":2: keys: bad fingerprint"},
+		{"keys:\n" KEY("0badcafe", "a,b"), ":3: keys: bad name 'a,b'"},
+		{"keys:\n" KEY("0badcafe", "\"\""), ":3: keys: bad name ''"},
+		{"keys:\n" KEY("0badcafe", "\"a\\eb\""), ":3: keys: bad name 'a?b'"},
+		{"keys:\n" KEY("0badcafe", "deadbeef"), "could be a fingerprint"},
+		{"keys:\n" KEY("0badcafe", "x\n    name: y"), ":4: keys: name is given twice"},
+		{"keys:\n" KEY("0badcafe", "x\n    color: y"), ":4: keys: unknown key 'color'"},
+		{"keys:\n" KEY("0badcafe", "x\n    owner: [y]"), "plain keys and values"},
+		{"keys:\n" KEY("0badcafe", "x") KEY("0badcafe", "y"),
+		 ":4: keys: fingerprint 0badcafe stands already on line 2"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct config c = {0};
+		char err[CONFIG_ERROR_MAX];
+
+		assert_int_equal(load_yaml(&c, rows[i].text, err), -EBADMSG);
+		if (!strstr(err, rows[i].says))
+			fail_msg("'%s' lacks '%s'", err, rows[i].says);
+		assert_null(strchr(err, '\n'));
+	}
+}
+
+static void keys_are_bounded(void **state)
+{
+	enum { ENTRY = 48 };
+	char *text = malloc(16 + (KEY_NAMES_MAX + 1) * ENTRY);
+	size_t used = (size_t)snprintf(text, 16, "keys:\n");
+	struct config c = {0};
+	char err[CONFIG_ERROR_MAX];
+
+	(void)state;
+	for (int i = 0; i <= KEY_NAMES_MAX; i++)
+		used += (size_t)snprintf(text + used, ENTRY, "- {fingerprint: \"%08x\", name: n}\n",
+					 i);
+	assert_int_equal(load_yaml(&c, text, err), -EBADMSG);
+	assert_non_null(strstr(err, "more than 1000 keys"));
+	free(text);
+}
+
 static void closest_names(void **state)
 {
 	static const char *const own[] = {"by", "since", "once", NULL};
@@ -343,6 +432,9 @@ int main(void)
 		cmocka_unit_test(an_absent_named_file_is_an_error),
 		cmocka_unit_test(flag_beats_environment_beats_file_beats_default),
 		cmocka_unit_test(lists_are_bounded),
+		cmocka_unit_test(keys_have_names),
+		cmocka_unit_test(bad_keys_name_the_line),
+		cmocka_unit_test(keys_are_bounded),
 		cmocka_unit_test(closest_names),
 	};
 

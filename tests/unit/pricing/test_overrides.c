@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "agent/base/key_names.h"
 #include "pricing/catalog.h"
 #include "tests/unit/pricing/files.h"
 
@@ -277,6 +278,50 @@ static void strongest_selector(void **state)
 	catalog_free(c);
 }
 
+/* A row that names a key is one row of each fingerprint that has the name. */
+static void keys_by_name(void **state)
+{
+	static const struct {
+		const char *key;
+		int64_t cost;
+	} cases[] = {
+		{"0badcafe", 12000000},
+		{"0badcaff", 12000000},
+		{"11111111", 24000000},
+		{"22222222", 120000000},
+	};
+	struct key_names names = {0};
+	struct catalog *c;
+
+	(void)state;
+	assert_int_equal(key_names_add(&names, &(struct key_name){"0badcafe", .name = "batch"}), 0);
+	assert_int_equal(key_names_add(&names, &(struct key_name){"0badcaff", .name = "batch"}), 0);
+	assert_int_equal(key_names_add(&names, &(struct key_name){"11111111", .name = "web"}), 0);
+	key_names_use(&names);
+	c = load(OVERRIDES("{\"key_fingerprint\":\"batch\",\"factor\":\"0.1\"},"
+			   "{\"key_fingerprint\":\"11111111\",\"factor\":\"0.2\"}"));
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct call call = call_to("p", "m");
+
+		snprintf(call.key_fingerprint, sizeof(call.key_fingerprint), "%s", cases[i].key);
+		price_call(c, &call);
+		assert_int_equal(call.cost.cost_pusd, cases[i].cost);
+	}
+	catalog_free(c);
+	/* Both names of one key: nothing would say which row wins. */
+	files_override("a.json",
+		       OVERRIDES("{\"key_fingerprint\":\"web\",\"factor\":\"0.1\"},"
+				 "{\"key_fingerprint\":\"11111111\",\"factor\":\"0.2\"}"));
+	{
+		char err[CATALOG_ERROR_MAX] = "";
+
+		assert_true(catalog_load(&c, files_catalog, files_prices_d, err, sizeof(err)) < 0);
+		assert_non_null(strstr(err, "the same selectors and dates as a.json#0"));
+	}
+	key_names_use(NULL);
+	free(names.row);
+}
+
 static void validity(void **state)
 {
 	/* Day 20000 is 2024-10-04. */
@@ -351,6 +396,9 @@ static const struct {
 	{OVERRIDES("{\"provider\":\"p\",\"models\":[\"a\",\"b\"],\"factor\":\"1\"},"
 		   "{\"provider\":\"p\",\"models\":[\"B\"],\"factor\":\"0.9\"}"),
 	 "overrides[1]: the same selectors and dates as a.json#0"},
+	{OVERRIDES("{\"key_fingerprint\":\"batch\",\"factor\":\"1\"}"),
+	 "overrides[0]: \"key_fingerprint\" is neither 8 hex digits nor a name of the "
+	 "configuration's keys: \"batch\""},
 	{ALIASES("{\"provider\":\"p\",\"names\":[\"a\"],\"as\":\"b\"},"
 		 "{\"provider\":\"p\",\"names\":[\"b\"],\"as\":\"a\"}"),
 	 "aliases[0]: \"as\" names no model of p: \"b\""},
@@ -390,6 +438,7 @@ int main(void)
 		cmocka_unit_test(accounts_and_projects),
 		cmocka_unit_test(audio_is_billed_once),
 		cmocka_unit_test(strongest_selector),
+		cmocka_unit_test(keys_by_name),
 		cmocka_unit_test(validity),
 		cmocka_unit_test(aliases),
 		cmocka_unit_test(files_in_name_order),
