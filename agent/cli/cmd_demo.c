@@ -5,6 +5,7 @@
  * cannot run it shows the same path from a recording and says so in its exit code.
  */
 #include "agent/cli/child.h"
+#include "agent/cli/demo_data.h"
 #include "agent/cli/flags.h"
 
 #include <errno.h>
@@ -86,11 +87,16 @@ struct demo {
 
 static void help(void)
 {
-	printf("usage: tolltap demo [--output=table|json]\n\n"
+	printf("usage: tolltap demo [--output=table|json]\n"
+	       "       tolltap demo --data [--storage.path=DIR] [--rows=N] [--until=DAY]\n\n"
 	       "Starts a local TLS provider that keeps its own books, runs the clients found here\n"
 	       "(curl, python3, node) against it, meters them, and compares every call with the\n"
 	       "books. Exits 0 only when all agree to the token and the picodollar; 4 or 5 when\n"
-	       "probes cannot run here (a recording is shown instead).\n");
+	       "probes cannot run here (a recording is shown instead).\n\n"
+	       "--data writes a made-up ledger of 45 days instead (20000 calls up to 2026-11-01, "
+	       "into\n./tolltap-demo), with bills that differ from it in told ways. The same "
+	       "flags give\nthe same figures everywhere. A directory with a ledger is "
+	       "refused.\n");
 }
 
 /* "DIR/name" in a fixed buffer; names here are short, so it fits or the open fails. */
@@ -346,14 +352,25 @@ int cmd_demo(int argc, char **argv)
 {
 	struct demo d = {.provider = CHILD_INIT, .agent = CHILD_INIT};
 	char *original[16] = {NULL};
-	bool use_sudo = false;
+	struct demo_data_flags data = {0};
+	bool use_sudo = false, as_data = false;
+	const struct cli_flag own[] = {
+		{.name = "data", .boolean = &as_data},
+		{.name = "rows", .text = &data.rows},
+		{.name = "until", .text = &data.until},
+		{.name = NULL},
+	};
 	int rc;
 
 	for (int i = 0; i < argc && i < 15; i++)
 		original[i] = argv[i];
-	rc = cli_begin(&d.config, &argc, argv, NULL, help);
+	rc = cli_begin(&d.config, &argc, argv, own, help);
 	if (rc == CLI_GO_ON && argc > 1)
 		rc = cli_fail(EXIT_USAGE, "demo", "unexpected '%s'", argv[1]);
+	if (rc == CLI_GO_ON && !as_data && (data.rows || data.until))
+		rc = cli_fail(EXIT_USAGE, "demo", "--rows and --until go with --data");
+	if (rc == CLI_GO_ON && as_data)
+		rc = demo_data(&d.config, &data);
 	if (rc == CLI_GO_ON)
 		rc = find_files(&d);
 	if (rc == CLI_GO_ON && random_hex(d.id, DEMO_ID_BYTES))
