@@ -144,6 +144,23 @@ int bulk_add(struct bulk *b, const struct call *call, char *err, size_t err_size
 	return rc == SQLITE_OK ? 0 : fail(b, rc, err, err_size);
 }
 
+int bulk_run(struct bulk *b, const char *host, int64_t since_us, int64_t until_us, char *err,
+	     size_t err_size)
+{
+	sqlite3_stmt *stmt = NULL;
+	int rc = sqlite3_prepare_v2(
+		b->db, "INSERT INTO runs(host,started_us,ended_us) VALUES(?,?,?)", -1, &stmt, NULL);
+
+	if (rc == SQLITE_OK) {
+		sqlite3_bind_text(stmt, 1, host, -1, SQLITE_STATIC);
+		sqlite3_bind_int64(stmt, 2, since_us);
+		sqlite3_bind_int64(stmt, 3, until_us);
+		rc = step(stmt);
+	}
+	sqlite3_finalize(stmt);
+	return rc == SQLITE_OK ? 0 : fail(b, rc, err, err_size);
+}
+
 int bulk_close(struct bulk *b, char *err, size_t err_size)
 {
 	int rc = SQLITE_OK, r = 0;

@@ -23,6 +23,10 @@ int bulk_open(struct bulk **out, const char *dir, char *err, size_t err_size) TT
 /* Returns 0, or -errno with one line in err; then only bulk_close remains. */
 int bulk_add(struct bulk *b, const struct call *call, char *err, size_t err_size) TT_MUST_CHECK;
 
+/* An agent recorded on that host all the time [since_us, until_us). Returns as bulk_add. */
+int bulk_run(struct bulk *b, const char *host, int64_t since_us, int64_t until_us, char *err,
+	     size_t err_size) TT_MUST_CHECK;
+
 /* Makes all of it durable and frees b. Returns as bulk_add. */
 int bulk_close(struct bulk *b, char *err, size_t err_size) TT_MUST_CHECK;
 

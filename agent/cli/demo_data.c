@@ -19,6 +19,7 @@
 #define DEFAULT_DIR   "tolltap-demo"
 #define DEFAULT_ROWS  20000
 #define DEFAULT_UNTIL "2026-11-01" /* fixed, so that all have the same figures */
+#define DEMO_HOST     "demo-host"
 #define PROGRESS_ROWS 50000
 
 struct data {
@@ -100,6 +101,9 @@ static int write_ledger(struct data *d)
 	if (r)
 		return cli_fail(EXIT_STORAGE, "demo", "%s", err);
 	r = write_calls(d, bulk, err, sizeof(err));
+	if (r == 0)
+		r = bulk_run(bulk, DEMO_HOST, d->until_us - DEMO_DAYS * DAY_US, d->until_us, err,
+			     sizeof(err));
 	r_close = bulk_close(bulk, err_close, sizeof(err_close));
 	if (r || r_close)
 		return cli_fail(EXIT_STORAGE, "demo", "%s; remove %s", r ? err : err_close, d->dir);
