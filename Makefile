@@ -50,7 +50,7 @@ BPF_ARCH := $(subst x86_64,x86,$(subst aarch64,arm64,$(ARCH)))
 include packaging/packaging.mk
 
 .PHONY: all tests unit check check-all cycles-long attacks-long kills-long soak lint check-kernels check-fuzz fuzz fuzz-long \
-        fuzz-replays fuzz-targets bench clean help
+        fuzz-replays fuzz-targets bench bench-ledger clean help
 all: $(BUILD)/tolltap ## build the binary
 	@:
 
@@ -215,11 +215,15 @@ fuzz-long: ## fuzz each target, or T=name, for FUZZ_CPU_MINUTES=30; goes on wher
 
 # ---- bench ------------------------------------------------------------------------------------
 
-BENCH := $(addprefix $(BUILD)/tests/bench/,tls_loop socket_loop anchor anchor.bpf.o)
+BENCH := $(addprefix $(BUILD)/tests/bench/,tls_loop socket_loop anchor anchor.bpf.o ledger_writer)
+BENCH_ROWS ?= 10000000
 
-bench: $(BUILD)/tolltap $(BENCH) ## what the probes cost, side by side, as ratios
+bench: bench-ledger ## what the probes cost, side by side, as ratios; a ledger of BENCH_ROWS=10000000
 	$(Q)packaging/as-root.sh /usr/bin/python3 tests/bench/bench.py $(BUILD) $(BENCH_FLAGS)
 	$(Q)packaging/as-root.sh /usr/bin/python3 tests/bench/sockets.py $(BUILD)
+
+bench-ledger: $(BUILD)/tolltap $(BENCH) ## that of the ledger alone: needs no root, 5 GB and some minutes
+	$(Q)/usr/bin/python3 tests/bench/ledger.py $(BUILD) --rows $(BENCH_ROWS)
 
 $(BUILD)/tests/bench/socket_loop: tests/bench/socket_loop.c
 	@mkdir -p $(@D)
@@ -230,7 +234,7 @@ $(BUILD)/tests/bench/tls_loop: tests/bench/tls_loop.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $< -lssl -lcrypto
 
-$(BUILD)/tests/bench/anchor: tests/bench/anchor.c $(BUILD)/libtolltap.a
+$(BUILD)/tests/bench/anchor $(BUILD)/tests/bench/ledger_writer: $(BUILD)/tests/bench/%: tests/bench/%.c $(BUILD)/libtolltap.a
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $< $(BUILD)/libtolltap.a $(LIBS)
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/cli/demo_data.h"
 
-#include "agent/base/clock.h"
 #include "agent/cli/demo_bills.h"
 #include "agent/cli/demo_calls.h"
 #include "agent/cli/output.h"
@@ -13,6 +12,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <time.h>
 #include <unistd.h>
 
 #define DAY_US	      86400000000LL
@@ -207,17 +207,17 @@ static int write_planted(const struct data *d)
 
 static const struct hint {
 	const char *command; /* shown where this program has it */
-	const char *words;   /* behind "tolltap"; %s: the directory */
+	const char *words;   /* behind "tolltap"; %s: the directory, %m: the last month */
 } hints[] = {
 	{"spend", "spend --config.file=%s/tolltap.yaml --by=tag:team,model"},
 	{"spend", "spend --config.file=%s/tolltap.yaml --by=key_owner,key"},
-	{"spend", "spend --config.file=%s/tolltap.yaml --by=day --since=2026-10-25"},
+	{"spend", "spend --config.file=%s/tolltap.yaml --by=day"},
 	{"forecast", "forecast --config.file=%s/tolltap.yaml"},
 	{"whatif", "whatif --config.file=%s/tolltap.yaml --from gpt-5 --to gpt-5-mini"},
 	{"bill", "bill import %s/bill-openai.csv --config.file=%s/tolltap.yaml"},
 	{"bill", "bill import %s/bill-anthropic.csv --config.file=%s/tolltap.yaml"},
 	{"bill", "bill reconcile --config.file=%s/tolltap.yaml"},
-	{"period", "period close 2026-10 --config.file=%s/tolltap.yaml"},
+	{"period", "period close %m --config.file=%s/tolltap.yaml"},
 };
 
 static bool has_command(const char *name)
@@ -229,14 +229,17 @@ static bool has_command(const char *name)
 	return false;
 }
 
-/* Every %s of the words is the directory. */
-static void print_hint(const char *words, const char *dir)
+static void print_hint(const char *words, const struct data *d)
 {
+	time_t last = (time_t)(d->until_us / 1000000 - 1);
 	const char *place;
+	char month[16];
+	struct tm tm;
 
+	strftime(month, sizeof(month), "%Y-%m", gmtime_r(&last, &tm));
 	printf("  tolltap ");
-	while ((place = strstr(words, "%s"))) {
-		printf("%.*s%s", (int)(place - words), words, dir);
+	while ((place = strchr(words, '%'))) {
+		printf("%.*s%s", (int)(place - words), words, place[1] == 'm' ? month : d->dir);
 		words = place + 2;
 	}
 	printf("%s\n", words);
@@ -259,7 +262,7 @@ static int tell(const struct data *d)
 	printf("\nTry:\n");
 	for (size_t i = 0; i < ARRAY_LEN(hints); i++) {
 		if (has_command(hints[i].command))
-			print_hint(hints[i].words, d->dir);
+			print_hint(hints[i].words, d);
 	}
 	return EXIT_OK;
 }
