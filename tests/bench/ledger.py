@@ -39,13 +39,14 @@ def facts(tolltap):
 def seconds(command, rounds):
     """Median wall time of the whole command, and what it said when it failed."""
     times = []
-    for _ in range(rounds + 1):
+    for _ in range(rounds):
         begun = time.monotonic()
         code, _, said = run(command)
         times.append(time.monotonic() - begun)
         if code:
             return None, said.strip().split("; ")[0]
-    return statistics.median(times[1:]), ""  # the first warms the page cache
+    # The first warms the page cache.
+    return statistics.median(times[1:] if rounds > 1 else times), ""
 
 
 def spend(tolltap, storage, rounds):

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How many rows a second the ledger's own writer takes: as many calls as are asked for are queued as
- * fast as the queue has room, and the clock stops when the last is durable.
+ * How many rows a second the ledger's own writer takes: as many calls as are asked for are queued
+ * as fast as the queue has room, and the clock stops when the last is durable.
  *
  * usage: ledger_writer DIR ROWS; prints "ROWS SECONDS COMMITS"
  */
