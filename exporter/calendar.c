@@ -250,6 +250,12 @@ void calendar_span_at(enum calendar_unit unit, int64_t at_us, struct calendar_sp
 		date_at(unit, s, out);
 }
 
+void calendar_span_move(enum calendar_unit unit, int64_t at_us, struct calendar_span *span)
+{
+	if (at_us < span->since_us || at_us >= span->until_us)
+		calendar_span_at(unit, at_us, span);
+}
+
 void calendar_span_next(enum calendar_unit unit, struct calendar_span *span)
 {
 	calendar_span_at(unit, span->until_us, span);

@@ -43,6 +43,9 @@ bool calendar_unit_parse(struct slice name, enum calendar_unit *out) TT_MUST_CHE
 
 /* The period of that unit in which a moment lies. */
 void calendar_span_at(enum calendar_unit unit, int64_t at_us, struct calendar_span *out);
+/* The same into a span of that unit, or of zeros; costs next to nothing when it holds the moment.
+ */
+void calendar_span_move(enum calendar_unit unit, int64_t at_us, struct calendar_span *span);
 /* The period that begins where this one ends. */
 void calendar_span_next(enum calendar_unit unit, struct calendar_span *span);
 /* 0 = Monday to 6 = Sunday, of the date in the zone. */

@@ -56,7 +56,10 @@ struct query_filter {
 	size_t where_count;
 };
 
-/* Adds "KEY=VALUE". Returns 0, -EINVAL (unknown key, no '='), -E2BIG (too many or too long). */
+/*
+ * Adds "KEY=VALUE". Returns 0, -EINVAL (unknown key, no '='), -E2BIG (too many or too long), or
+ * -ERANGE (an hour, day, week or month that the calendar in force does not have).
+ */
 int query_filter_where(struct query_filter *filter, const char *condition) TT_MUST_CHECK;
 
 struct event {

@@ -112,6 +112,7 @@ void query_key_list(char *dst, size_t size)
 int query_filter_where(struct query_filter *filter, const char *condition)
 {
 	const char *equals = strchr(condition, '=');
+	struct calendar_span span;
 	struct query_key key;
 
 	if (!equals ||
@@ -119,6 +120,8 @@ int query_filter_where(struct query_filter *filter, const char *condition)
 		return -EINVAL;
 	if (filter->where_count == QUERY_WHERE_MAX || strlen(equals + 1) >= QUERY_VALUE_MAX)
 		return -E2BIG;
+	if (key.fact->place == FACT_PERIOD && !calendar_label(equals + 1, &span))
+		return -ERANGE;
 	filter->where[filter->where_count].key = key;
 	snprintf(filter->where[filter->where_count].value, QUERY_VALUE_MAX, "%s", equals + 1);
 	filter->where_count++;

@@ -68,6 +68,17 @@ char *pusd_format_rounded(char *dst, pusd_sum amount, int decimals)
 	return dst;
 }
 
+pusd_sum pusd_divide(pusd_sum a, pusd_sum b)
+{
+	unsigned __int128 v = magnitude(a), divisor = magnitude(b);
+	unsigned __int128 quotient = v / divisor, rest = v % divisor;
+
+	/* rest * 2 may be more than 128 bits hold */
+	if (rest > divisor - rest || (rest == divisor - rest && (quotient & 1)))
+		quotient++;
+	return a < 0 ? -(pusd_sum)quotient : (pusd_sum)quotient;
+}
+
 /* ---- decimal text ---------------------------------------------------------------------------- */
 
 /* digits times 10^exponent, and what was left out of the digits. */

@@ -22,6 +22,9 @@ char *pusd_format(char *dst, pusd_sum amount);
 /* Dollars for people: rounded half even to `decimals` (0 to 12) digits. Returns dst. */
 char *pusd_format_rounded(char *dst, pusd_sum amount, int decimals);
 
+/* a / b to the nearest integer, ties to even; b is above 0. */
+pusd_sum pusd_divide(pusd_sum a, pusd_sum b);
+
 /*
  * Parses plain or exponent decimal text ("2.5", "1.25e-06") times 10^scale into an exact integer.
  * False when it is not a number, is negative, has digits below the unit (inexact) or overflows.

@@ -84,6 +84,7 @@ int cmd_events(int argc, char **argv)
 		{.name = "since", .text = &shared.since},
 		{.name = "until", .text = &shared.until},
 		{.name = "where", .text = &shared.where},
+		{.name = "timezone", .text = &shared.timezone},
 		{.name = "limit", .text = &limit_text},
 		{.name = "follow", .boolean = &follow, .letter = "f"},
 		{.name = "wide", .boolean = &wide},
@@ -101,7 +102,9 @@ int cmd_events(int argc, char **argv)
 		return cli_fail(EXIT_USAGE, "events", "--limit: a number above 0 is needed");
 	if (!output_form_parse(config.output, &form))
 		return cli_fail(EXIT_USAGE, "events", "--output: table, json or csv");
-	rc = query_flags_parse(&shared, "events", &filter);
+	rc = query_flags_zone(&shared, "events", &config);
+	if (rc == EXIT_OK)
+		rc = query_flags_parse(&shared, "events", &filter);
 	if (rc == EXIT_OK)
 		rc = query_flags_open(&q, "events", config.storage_path);
 	return rc == EXIT_OK ? print_events(q, &filter, limit, follow, form, wide) : rc;

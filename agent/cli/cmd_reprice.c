@@ -6,6 +6,7 @@
 #include "agent/cli/progress.h"
 #include "agent/cli/query_flags.h"
 #include "exporter/amend.h"
+#include "exporter/calendar.h"
 #include "exporter/periods.h"
 #include "exporter/reprice.h"
 #include "exporter/text.h"
@@ -48,16 +49,17 @@ struct line {
 struct lines {
 	struct line *first; /* by key */
 	struct line total;
-	int64_t in_closed; /* not among them */
+	int64_t in_closed;	  /* not among them */
+	struct calendar_span day; /* of the call before */
 };
 
 static struct line *line_of(struct lines *lines, const struct call *call)
 {
 	struct line_key key = {0};
-	char text[CLOCK_TEXT_MAX];
 	struct line *line;
 
-	snprintf(key.day, sizeof(key.day), "%.10s", clock_format_us(text, call->started_at_us));
+	calendar_span_move(CALENDAR_DAY, call->started_at_us, &lines->day);
+	snprintf(key.day, sizeof(key.day), "%.10s", lines->day.label);
 	snprintf(key.provider, sizeof(key.provider), "%s", call->provider);
 	snprintf(key.model, sizeof(key.model), "%s", call->model);
 	HASH_FIND(hh, lines->first, &key, sizeof(key), line);
@@ -250,6 +252,7 @@ int cmd_reprice(int argc, char **argv)
 		{.name = "since", .text = &shared.since},
 		{.name = "until", .text = &shared.until},
 		{.name = "where", .text = &shared.where},
+		{.name = "timezone", .text = &shared.timezone},
 		{.name = "dry-run", .boolean = &w.dry_run},
 		{.name = "closed", .boolean = &w.opts.closed},
 		{.name = "yes", .boolean = &w.yes},
@@ -265,7 +268,9 @@ int cmd_reprice(int argc, char **argv)
 		return cli_fail(EXIT_USAGE, "reprice", "--since is needed: from when on?");
 	if (!output_form_parse(config.output, &w.form))
 		return cli_fail(EXIT_USAGE, "reprice", "--output: table, json or csv");
-	rc = query_flags_parse(&shared, "reprice", &filter);
+	rc = query_flags_zone(&shared, "reprice", &config);
+	if (rc == EXIT_OK)
+		rc = query_flags_parse(&shared, "reprice", &filter);
 	if (rc != EXIT_OK)
 		return rc;
 	if (catalog_load(&catalog, config.prices_file, config.prices_dir, err, sizeof(err)))

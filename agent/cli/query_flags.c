@@ -1,18 +1,33 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/cli/query_flags.h"
 
+#include "exporter/calendar.h"
+
 #include <errno.h>
 #include <time.h>
 
-static int parse_time(const char *command, const char *flag, const char *text, int64_t *us)
+int query_flags_zone(const struct query_flags *flags, const char *command,
+		     const struct config *config)
+{
+	const char *zone = flags->timezone ? flags->timezone : config->timezone;
+	char err[QUERY_ERROR_MAX];
+
+	if (calendar_use(zone, err, sizeof(err)) == 0)
+		return EXIT_OK;
+	return cli_fail(flags->timezone ? EXIT_USAGE : EXIT_CONFIG, command, "%s: %s",
+			flags->timezone ? "--timezone" : "report.timezone", err);
+}
+
+int query_flags_time(const char *command, const char *flag, const char *text, int64_t *us)
 {
 	int64_t now_us = (int64_t)time(NULL) * 1000000;
 
 	if (!text || query_time_parse(text, now_us, us))
 		return EXIT_OK;
 	return cli_fail(EXIT_USAGE, command,
-			"--%s: '%.60s' is no time; write 2026-11-22, 2026-11-22T06:00:00Z, or 24h",
-			flag, text);
+			"--%s: '%.60s' is no time in %s; write 2026-11-22, 2026-11-22T06:00:00Z, "
+			"or 24h",
+			flag, text, calendar_zone());
 }
 
 int query_flags_unknown_key(const char *command, const char *flag, struct slice name)
@@ -31,6 +46,9 @@ static int parse_condition(const char *command, const char *condition, struct qu
 
 	if (r == 0)
 		return EXIT_OK;
+	if (r == -ERANGE)
+		return cli_fail(EXIT_USAGE, command, "--where: there is no %.60s in %s", condition,
+				calendar_zone());
 	if (r == -E2BIG)
 		return cli_fail(EXIT_USAGE, command, "--where: at most %d conditions of %d bytes",
 				QUERY_WHERE_MAX, QUERY_VALUE_MAX - 1);
@@ -39,6 +57,34 @@ static int parse_condition(const char *command, const char *condition, struct qu
 				condition);
 	return query_flags_unknown_key(command, "where",
 				       (struct slice){condition, (size_t)(equals - condition)});
+}
+
+static bool has_key(const struct query_keys *keys, const struct query_key *key)
+{
+	for (size_t i = 0; i < keys->count; i++) {
+		if (keys->item[i].fact == key->fact && !strcmp(keys->item[i].tag, key->tag))
+			return true;
+	}
+	return false;
+}
+
+int query_flags_by(const char *command, const char *flag, const char *by, struct query_keys *keys)
+{
+	while (*by) {
+		struct slice name = {by, strcspn(by, ",")};
+		struct query_key key;
+
+		if (!query_key_parse(name, &key))
+			return query_flags_unknown_key(command, flag, name);
+		if (!has_key(keys, &key)) {
+			if (keys->count == QUERY_KEYS_MAX)
+				return cli_fail(EXIT_USAGE, command, "--%s: at most %d facts", flag,
+						QUERY_KEYS_MAX);
+			keys->item[keys->count++] = key;
+		}
+		by += name.len + (by[name.len] == ',');
+	}
+	return EXIT_OK;
 }
 
 static int parse_where(const char *command, const char *where, struct query_filter *filter)
@@ -57,10 +103,10 @@ static int parse_where(const char *command, const char *where, struct query_filt
 int query_flags_parse(const struct query_flags *flags, const char *command,
 		      struct query_filter *filter)
 {
-	int rc = parse_time(command, "since", flags->since, &filter->since_us);
+	int rc = query_flags_time(command, "since", flags->since, &filter->since_us);
 
 	if (rc == EXIT_OK)
-		rc = parse_time(command, "until", flags->until, &filter->until_us);
+		rc = query_flags_time(command, "until", flags->until, &filter->until_us);
 	return rc == EXIT_OK ? parse_where(command, flags->where, filter) : rc;
 }
 

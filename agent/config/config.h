@@ -52,6 +52,7 @@ struct config {
 	int64_t scan_interval_s;       /* --discovery.scan-interval-seconds */
 	char *bill_openai_key_file;    /* --bill.openai-key-file; NULL = none */
 	char *bill_anthropic_key_file; /* --bill.anthropic-key-file; NULL = none */
+	char *timezone;		       /* --report.timezone */
 	char *output;		       /* --output: table, json, csv (query commands) */
 	struct key_names *keys;	       /* the file's section `keys`; NULL = none */
 	struct config_origin origin[CONFIG_OPTIONS_MAX]; /* by row of the table */

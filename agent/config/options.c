@@ -67,6 +67,8 @@ const struct option options[] = {
 	 0, 0, NULL, "FILE", "holds the admin key that may read OpenAI's bill"},
 	{"bill.anthropic-key-file", OPTION_TEXT, SCOPE_BILL, AT(bill_anthropic_key_file), 0, "",
 	 "none", 0, 0, NULL, "FILE", "holds the admin key that may read Anthropic's bill"},
+	{"report.timezone", OPTION_TEXT, SCOPE_ALL, AT(timezone), 0, "UTC", "", 0, 0, NULL, "ZONE",
+	 "time zone of days and months in reports, like Europe/Berlin"},
 	{"output", OPTION_CHOICE, SCOPE_QUERY, AT(output), 0, "table", "", 0, 0, output_forms,
 	 "FORM", "form of what a command prints"},
 };

@@ -212,13 +212,31 @@ static void round_trip(void **state)
 	}
 }
 
+static void divide(void **state)
+{
+	static const struct {
+		int a, b, quotient;
+	} cases[] = {{0, 3, 0},	  {1, 3, 0},  {2, 3, 1},  {1, 2, 0},   {3, 2, 2},
+		     {5, 2, 2},	  {7, 2, 4},  {-1, 2, 0}, {-3, 2, -2}, {-2, 3, -1},
+		     {10, 1, 10}, {10, 4, 2}, {14, 4, 4}, {-10, 4, -2}};
+	pusd_sum top = (pusd_sum)(~(unsigned __int128)0 >> 1);
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+		assert_int_equal(pusd_divide(cases[i].a, cases[i].b), cases[i].quotient);
+	assert_true(pusd_divide(top, 1) == top);
+	assert_true(pusd_divide(top - 1, top) == 1);
+	assert_true(pusd_divide(top / 2, top) == 0); /* just below the half */
+	assert_true(pusd_divide(-top, top) == -1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(parse_good),	 cmocka_unit_test(parse_bad),
 		cmocka_unit_test(parse_rounded), cmocka_unit_test(parse_slice_end),
 		cmocka_unit_test(format),	 cmocka_unit_test(widest),
-		cmocka_unit_test(round_trip),
+		cmocka_unit_test(round_trip),	 cmocka_unit_test(divide),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
