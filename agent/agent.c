@@ -23,6 +23,7 @@
 #include "agent/privsep/serve.h"
 #include "agent/providers/provider.h"
 #include "agent/worker.h"
+#include "exporter/calendar.h"
 #include "exporter/handover.h"
 #include "exporter/http.h"
 #include "exporter/ledger.h"
@@ -332,6 +333,15 @@ static int check_tables(const struct config *config)
 	return rc < 0 ? failed(EXIT_CONFIG, err) : EXIT_OK;
 }
 
+/* Of reports, the sums in the metrics among them; the processes to come inherit it. */
+static int take_zone(const struct config *config)
+{
+	char err[256];
+
+	return calendar_use(config->timezone, err, sizeof(err)) < 0 ? failed(EXIT_CONFIG, err)
+								    : EXIT_OK;
+}
+
 /* The same of the fleet's secret, which the worker asks the broker for. */
 static int check_secret(struct agent *a)
 {
@@ -443,6 +453,8 @@ static int prepare(struct agent *a)
 {
 	int code = check_tables(a->config);
 
+	if (code == EXIT_OK)
+		code = take_zone(a->config);
 	if (code == EXIT_OK)
 		code = check_secret(a);
 	if (code == EXIT_OK)
