@@ -2,10 +2,9 @@
 #include "exporter/bulk.h"
 
 #include "exporter/database.h"
-#include "exporter/facets.h"
 #include "exporter/ledger.h"
-#include "exporter/queue.h"
-#include "exporter/schema.h"
+#include "exporter/recorder.h"
+#include "exporter/sql.h"
 #include "exporter/storage.h"
 
 #include <errno.h>
@@ -17,8 +16,7 @@
 struct bulk {
 	int lock_fd;
 	sqlite3 *db;
-	sqlite3_stmt *insert, *rollup;
-	struct facets *facets;
+	struct recorder *recorder;
 	uint32_t open_rows; /* of the transaction under way */
 	bool failed;
 	char path[PATH_MAX];
@@ -41,19 +39,8 @@ static int fail(struct bulk *b, int rc, char *err, size_t err_size)
 
 static int prepare(struct bulk *b)
 {
-	struct text insert = TEXT_INIT(16u << 10), rollup = TEXT_INIT(16u << 10);
-	int rc = SQLITE_NOMEM;
+	int rc = recorder_new(&b->recorder, b->db);
 
-	schema_insert_sql(&insert, SCHEMA_CALLS);
-	schema_rollup_sql(&rollup, "seq=?1");
-	if (text_cstr(&insert) && text_cstr(&rollup))
-		rc = sqlite3_prepare_v2(b->db, insert.ptr, -1, &b->insert, NULL);
-	if (rc == SQLITE_OK)
-		rc = sqlite3_prepare_v2(b->db, rollup.ptr, -1, &b->rollup, NULL);
-	text_free(&insert);
-	text_free(&rollup);
-	if (rc == SQLITE_OK)
-		rc = facets_new(&b->facets, b->db);
 	return rc == SQLITE_OK ? sqlite3_exec(b->db, settings, NULL, NULL, NULL) : rc;
 }
 
@@ -79,9 +66,7 @@ static int open_new(struct bulk *b, const char *dir, char *err, size_t err_size)
 
 static void release(struct bulk *b)
 {
-	facets_free(b->facets);
-	sqlite3_finalize(b->insert);
-	sqlite3_finalize(b->rollup);
+	recorder_free(b->recorder);
 	sqlite3_close(b->db);
 	closep(&b->lock_fd);
 	free(b);
@@ -106,35 +91,10 @@ int bulk_open(struct bulk **out, const char *dir, char *err, size_t err_size)
 	return 0;
 }
 
-static int step(sqlite3_stmt *stmt)
-{
-	int rc = sqlite3_step(stmt);
-
-	sqlite3_reset(stmt);
-	return rc == SQLITE_DONE ? SQLITE_OK : rc;
-}
-
-static int insert_row(struct bulk *b, const struct row *row)
-{
-	int64_t facet;
-	int rc = facets_id(b->facets, row_facets(row), &facet);
-
-	if (rc != SQLITE_OK)
-		return rc;
-	sqlite3_bind_blob(b->insert, 1, row->event_id, sizeof(row->event_id), SQLITE_STATIC);
-	sqlite3_bind_int64(b->insert, 2, facet);
-	schema_bind(b->insert, 3, SCHEMA_CALLS, row_columns(row));
-	rc = step(b->insert);
-	if (rc != SQLITE_OK || sqlite3_changes(b->db) == 0)
-		return rc;
-	sqlite3_bind_int64(b->rollup, 1, sqlite3_last_insert_rowid(b->db));
-	return step(b->rollup);
-}
-
 int bulk_add(struct bulk *b, const struct call *call, char *err, size_t err_size)
 {
 	struct row *row = row_new(call, NULL);
-	int rc = row ? insert_row(b, row) : SQLITE_NOMEM;
+	int rc = row ? recorder_call(b->recorder, row) : SQLITE_NOMEM;
 
 	free(row);
 	if (rc == SQLITE_OK && ++b->open_rows == BULK_COMMIT_ROWS) {
@@ -147,17 +107,9 @@ int bulk_add(struct bulk *b, const struct call *call, char *err, size_t err_size
 int bulk_run(struct bulk *b, const char *host, int64_t since_us, int64_t until_us, char *err,
 	     size_t err_size)
 {
-	sqlite3_stmt *stmt = NULL;
-	int rc = sqlite3_prepare_v2(
-		b->db, "INSERT INTO runs(host,started_us,ended_us) VALUES(?,?,?)", -1, &stmt, NULL);
+	int rc = sql_run(b->db, "INSERT INTO runs(host,started_us,ended_us) VALUES(?,?,?)", "tii",
+			 host, since_us, until_us);
 
-	if (rc == SQLITE_OK) {
-		sqlite3_bind_text(stmt, 1, host, -1, SQLITE_STATIC);
-		sqlite3_bind_int64(stmt, 2, since_us);
-		sqlite3_bind_int64(stmt, 3, until_us);
-		rc = step(stmt);
-	}
-	sqlite3_finalize(stmt);
 	return rc == SQLITE_OK ? 0 : fail(b, rc, err, err_size);
 }
 

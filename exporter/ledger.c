@@ -11,14 +11,12 @@
 #include "agent/base/log.h"
 #include "exporter/checker.h"
 #include "exporter/database.h"
-#include "exporter/facets.h"
-#include "exporter/periods.h"
-#include "exporter/queue.h"
+#include "exporter/recorder.h"
 #include "exporter/runs.h"
 #include "exporter/schema.h"
+#include "exporter/sql.h"
 #include "exporter/standing.h"
 #include "exporter/storage.h"
-#include "exporter/usage_keys.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -31,13 +29,6 @@
 #include <time.h>
 #include <unistd.h>
 
-/* What one transaction did with usage that was told before. */
-struct tally {
-	uint64_t repeats, conflicts, evicted;
-};
-
-enum statement { ST_CALL_INSERT, ST_ROLLUP, ST_META, STATEMENTS };
-
 /* What a turn of the writer is for. */
 enum turn { TURN_WRITE, TURN_TICK, TURN_END };
 
@@ -45,15 +36,12 @@ struct ledger {
 	int lock_fd;
 	struct inflight *inflight;
 	sqlite3 *db; /* the writer's after ledger_open returns */
-	sqlite3_stmt *statement[STATEMENTS];
-	struct usage_keys *keys;
-	struct tally tally;
-	struct facets *facets;
-	int64_t closed_until_us; /* no closed month goes on beyond it, as of this transaction */
-	uint64_t settled;	 /* rows of this run whose commit returned */
-	uint64_t dropped;	 /* dropped rows of this run that are in `losses` */
-	int refused_errno;	 /* why the last group was refused */
-	bool broken;		 /* the file is damaged; it is closed while that lasts */
+	struct recorder *recorder;
+	struct recorder_tally tally;
+	uint64_t settled;  /* rows of this run whose commit returned */
+	uint64_t dropped;  /* dropped rows of this run that are in `losses` */
+	int refused_errno; /* why the last group was refused */
+	bool broken;	   /* the file is damaged; it is closed while that lasts */
 	char broken_why[LEDGER_ERROR_MAX];
 	uint64_t repair_at_ns;
 	int64_t waits_for_us; /* the month that retention was last said to wait for */
@@ -158,44 +146,10 @@ int ledger_append_as(struct ledger *l, const struct call *call, const char *mode
 
 /* ---- the connection ----------------------------------------------------------------------- */
 
-static int prepare_statement(struct ledger *l, enum statement which)
-{
-	struct text sql = TEXT_INIT(16u << 10);
-	int rc = SQLITE_NOMEM;
-
-	if (which == ST_META)
-		text_puts(&sql, "REPLACE INTO meta VALUES(?,?)");
-	else if (which == ST_ROLLUP)
-		schema_rollup_sql(&sql, "seq=?1");
-	else
-		schema_insert_sql(&sql, SCHEMA_CALLS);
-	if (text_cstr(&sql))
-		rc = sqlite3_prepare_v2(l->db, sql.ptr, -1, &l->statement[which], NULL);
-	text_free(&sql);
-	return rc;
-}
-
-static int prepare_statements(struct ledger *l)
-{
-	int rc = SQLITE_OK;
-
-	for (int i = 0; i < STATEMENTS && rc == SQLITE_OK; i++)
-		rc = prepare_statement(l, (enum statement)i);
-	if (rc == SQLITE_OK)
-		rc = facets_new(&l->facets, l->db);
-	return rc == SQLITE_OK ? usage_keys_new(&l->keys, l->db) : rc;
-}
-
 static void close_database(struct ledger *l)
 {
-	for (int i = 0; i < STATEMENTS; i++) {
-		sqlite3_finalize(l->statement[i]);
-		l->statement[i] = NULL;
-	}
-	usage_keys_free(l->keys);
-	l->keys = NULL;
-	facets_free(l->facets);
-	l->facets = NULL;
+	recorder_free(l->recorder);
+	l->recorder = NULL;
 	if (l->db && l->broken) /* left as it is, for the salvage */
 		sqlite3_db_config(l->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
 	sqlite3_close(l->db);
@@ -203,60 +157,6 @@ static void close_database(struct ledger *l)
 }
 
 /* ---- writing one group ------------------------------------------------------------------- */
-
-static int step_done(sqlite3_stmt *stmt)
-{
-	int rc = sqlite3_step(stmt);
-
-	sqlite3_reset(stmt);
-	return rc == SQLITE_DONE ? SQLITE_OK : rc;
-}
-
-/* *seq stays 0 when the call was recorded before. */
-static int insert_call(struct ledger *l, const struct row *row, int64_t *seq)
-{
-	sqlite3_stmt *insert = l->statement[ST_CALL_INSERT], *rollup = l->statement[ST_ROLLUP];
-	int64_t facet = 0;
-	int rc = facets_id(l->facets, row_facets(row), &facet);
-
-	if (rc != SQLITE_OK)
-		return rc;
-	sqlite3_bind_blob(insert, 1, row->event_id, sizeof(row->event_id), SQLITE_STATIC);
-	sqlite3_bind_int64(insert, 2, facet);
-	schema_bind(insert, 3, SCHEMA_CALLS, row_columns(row));
-	rc = step_done(insert);
-	if (rc != SQLITE_OK || sqlite3_changes(l->db) == 0)
-		return rc;
-	*seq = sqlite3_last_insert_rowid(l->db);
-	sqlite3_bind_int64(rollup, 1, *seq);
-	rc = step_done(rollup);
-	if (rc == SQLITE_OK && row->started_at_us < l->closed_until_us)
-		rc = periods_late(l->db, *seq, clock_wall_ns() / 1000);
-	return rc;
-}
-
-static int write_row(struct ledger *l, struct row *row)
-{
-	int64_t seq = 0;
-	int rc;
-
-	if (!row->told.key.set)
-		return insert_call(l, row, &seq);
-	rc = usage_keys_find(l->keys, &row->told, &row->fate);
-	if (rc == SQLITE_OK && row->fate != USAGE_REPEAT)
-		rc = insert_call(l, row, &seq);
-	if (rc != SQLITE_OK || (row->fate != USAGE_REPEAT && !seq))
-		return rc;
-	l->tally.repeats += row->fate == USAGE_REPEAT;
-	l->tally.conflicts += row->fate == USAGE_CONFLICT;
-	return usage_keys_note(l->keys, &row->told, row->fate, seq, clock_wall_ns() / 1000);
-}
-
-/* A row the schema itself refuses would be refused for ever: it must not hold up the others. */
-static bool is_poison(int rc)
-{
-	return rc == SQLITE_CONSTRAINT || rc == SQLITE_TOOBIG || rc == SQLITE_MISMATCH;
-}
 
 /* Rows written to a file that nobody can open any more would be lost in silence. */
 static bool file_is_gone(const struct ledger *l)
@@ -271,11 +171,7 @@ static bool file_is_gone(const struct ledger *l)
 
 static int set_meta(struct ledger *l, const char *key, uint64_t value)
 {
-	sqlite3_stmt *stmt = l->statement[ST_META];
-
-	sqlite3_bind_text(stmt, 1, key, -1, SQLITE_STATIC);
-	sqlite3_bind_int64(stmt, 2, (int64_t)value);
-	return step_done(stmt);
+	return sql_run(l->db, "REPLACE INTO meta VALUES(?,?)", "ti", key, (int64_t)value);
 }
 
 static int64_t dropped_since(struct ledger *l, bool written)
@@ -299,35 +195,9 @@ static int write_losses(struct ledger *l, uint64_t rows, int64_t since_us)
 	return losses_add(l->db, &loss);
 }
 
-/* Only where one is asked: what is past its time does not answer. */
-static int sweep_keys(struct ledger *l, const struct rows *group)
+static void count_tally(const struct recorder_tally *tally)
 {
-	bool any = false;
-
-	l->tally = (struct tally){0};
-	for (const struct row *row = group->first; row && !any; row = row->next)
-		any = row->told.key.set;
-	return any ? usage_keys_sweep(l->keys, clock_wall_ns() / 1000, &l->tally.evicted)
-		   : SQLITE_OK;
-}
-
-static int write_rows(struct ledger *l, const struct rows *group, uint64_t *refused)
-{
-	int rc = sweep_keys(l, group);
-
-	for (struct row *row = group->first; rc == SQLITE_OK && row; row = row->next) {
-		rc = write_row(l, row);
-		if (is_poison(rc)) {
-			log_error("ledger", "one call refused: %s", sqlite3_errmsg(l->db));
-			++*refused;
-			rc = SQLITE_OK;
-		}
-	}
-	return rc;
-}
-
-static void count_tally(const struct tally *tally)
-{
+	counter_add(COUNTER_LEDGER_DROPPED_DISK, tally->refused);
 	counter_add(COUNTER_USAGE_REPEATS, tally->repeats);
 	counter_add(COUNTER_USAGE_CONFLICTS, tally->conflicts);
 	counter_add(COUNTER_USAGE_KEYS_EVICTED, tally->evicted);
@@ -336,14 +206,13 @@ static void count_tally(const struct tally *tally)
 /* The group, what was dropped before it, and how far this run has come: all or nothing. */
 static int write_transaction(struct ledger *l, const struct rows *group)
 {
-	uint64_t dropped = inflight_get(l->inflight, INFLIGHT_DROPPED), refused = 0;
+	uint64_t dropped = inflight_get(l->inflight, INFLIGHT_DROPPED);
 	int rc = sqlite3_exec(l->db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
 
-	l->closed_until_us = periods_closed_until(l->db);
 	if (rc == SQLITE_OK)
-		rc = write_rows(l, group, &refused);
-	if (rc == SQLITE_OK && refused)
-		rc = write_losses(l, refused, 0);
+		rc = recorder_group(l->recorder, group, &l->tally);
+	if (rc == SQLITE_OK && l->tally.refused)
+		rc = write_losses(l, l->tally.refused, 0);
 	if (rc == SQLITE_OK && dropped > l->dropped)
 		rc = write_losses(l, dropped - l->dropped, dropped_since(l, false));
 	if (rc == SQLITE_OK && dropped > l->dropped)
@@ -356,11 +225,10 @@ static int write_transaction(struct ledger *l, const struct rows *group)
 		rc = sqlite3_exec(l->db, "COMMIT", NULL, NULL, NULL);
 	if (rc != SQLITE_OK)
 		return rc;
-	counter_add(COUNTER_LEDGER_DROPPED_DISK, refused);
 	count_tally(&l->tally);
 	if (dropped > l->dropped)
 		dropped_since(l, true);
-	if (refused || dropped > l->dropped)
+	if (l->tally.refused || dropped > l->dropped)
 		losses_publish(l->db);
 	l->settled += group->count;
 	l->dropped = dropped;
@@ -380,7 +248,8 @@ static bool repair(struct ledger *l)
 	*l->broken_why = '\0';
 	close_database(l);
 	if (database_open(&l->db, l->dir, true, l->broken_why, sizeof(l->broken_why)) == 0 &&
-	    prepare_statements(l) == SQLITE_OK && set_meta(l, "run", (uint64_t)run) == SQLITE_OK) {
+	    recorder_new(&l->recorder, l->db) == SQLITE_OK &&
+	    set_meta(l, "run", (uint64_t)run) == SQLITE_OK) {
 		losses_publish(l->db);
 		atomic_store(&l->damaged, false);
 		return true;
@@ -416,7 +285,7 @@ static void give_up(struct ledger *l, int rc)
 	l->broken = l->refused_errno == EBADMSG;
 	if (!sqlite3_get_autocommit(l->db))
 		sqlite3_exec(l->db, "ROLLBACK", NULL, NULL, NULL);
-	facets_forget(l->facets);
+	recorder_forget(l->recorder);
 }
 
 static int write_group(struct ledger *l, const struct rows *group)
@@ -703,7 +572,7 @@ static int open_database(struct ledger *l, const char *dir, const struct infligh
 	r = inflight_open(&l->inflight, dir, &last, err, err_size);
 	if (r)
 		return r;
-	rc = prepare_statements(l);
+	rc = recorder_new(&l->recorder, l->db);
 	if (rc == SQLITE_OK)
 		rc = begin_run(l, &last, owner);
 	if (rc == SQLITE_OK && !standing_new(&l->standing))
