@@ -58,7 +58,36 @@ expect check_overrides 0 'in order' check "$work/d/local.json"
 [ "$(grep -c '"provider"' "$work/d/local.json")" -eq 2 ] && [ ! -e "$work/d/local.json.new" ] ||
 	{ echo "FAIL prices_add_keeps: a refused row changed the file"; failed=1; }
 echo '{"schema":"tolltap-overrides/1","overrides":[{"factor":"1"}]}' > "$work/d/z.json"
-expect overrides_refused 3 'z.json: overrides[0]: a row without a selector' \
+expect overrides_refused 3 'z.json: line 1: overrides[0]: a row without a selector' \
 	list --prices.dir="$work/d"
+
+# Each fault of a table that lint knows: the line says file, line, place and reason.
+fault() { # NAME ERROR ROWS-OF-MODELS
+	printf '{"schema":"tolltap-prices/1","currency":"USD","units":{},\n"providers":[{"provider":"p"}],\n"models":[\n%s]}' \
+		"$3" > "$work/bad.json"
+	expect "lint_$1" 3 "bad.json: line $2" check "$work/bad.json"
+}
+m='{"provider":"p","id":"m","periods":['
+fault per_token '4: models[0] (p/m).periods[0]: price "input" of 0.0000025 USD is implausible' \
+	"$m"'{"prices":{"input":"0.0000025"}}]}'
+fault per_million '4: models[0] (p/m).periods[0]: price "input" of 2500000 USD is implausible' \
+	"$m"'{"prices":{"input":"2500000"}}]}'
+fault unknown_unit '4: models[0] (p/m).periods[0]: unknown unit "inptu"' "$m"'{"prices":{"inptu":"1"}}]}'
+fault overlap '4: models[0] (p/m): periods 0 and 1 overlap' "$m"'{"prices":{}},{"prices":{}}]}'
+fault gap '4: models[0] (p/m): no price is valid after 2026-02-01' \
+	"$m"'{"to":"2026-02-01","prices":{}},{"from":"2026-03-01","prices":{}}]}'
+fault two_owners '5: models[1] (p/n): name "m" already belongs to m' \
+	"$m"'{"prices":{}}]},
+{"provider":"p","id":"n","alias":["m"],"periods":[{"prices":{}}]}'
+fault cheaper_above '4: models[0] (p/m).periods[0]: price "input" above 9 tokens is less than below' \
+	"$m"'{"prices":{"input":"2"},"above":[{"tokens":9,"prices":{"input":"1"}}]}]}'
+cat > "$work/cycle.json" <<'JSON'
+{"schema": "tolltap-overrides/1", "aliases": [
+  {"provider": "openai", "names": ["ours"], "as": "gpt-4o"},
+  {"provider": "openai", "names": ["a"], "as": "b"},
+  {"provider": "openai", "names": ["b"], "as": "a"}]}
+JSON
+expect lint_cycle 3 'cycle.json: line 3: aliases[1]: "as" names no model of openai: "b"' \
+	check "$work/cycle.json"
 expect import_unknown 3 'form "csv" is unknown' import csv pricing/catalog.json
 exit $failed

@@ -11,21 +11,35 @@
 
 #define M 1000000LL
 
-/* The one sheet: 3 USD in, 0.3 read, 3.75 written, 15 out, of which thinking has no own price. */
-#define SHEET(provider)                                                                    \
-	"{\"provider\":\"" provider "\",\"id\":\"m\",\"periods\":[{\"prices\":{\"input\":" \
-	"\"3\",\"cache_read\":\"0.3\",\"cache_write_5m\":\"3.75\",\"output\":\"15\"}}]}"
-#define ROW(provider) "{\"provider\":\"" provider "\"}"
+/* Whose dialects are compared; the last three also say what a call costs. */
+static const char *const providers[] = {"openai",   "anthropic",  "gcp.gemini", "aws.bedrock",
+					"deepseek", "perplexity", "openrouter", "x_ai"};
+#define TELL_COST 5 /* the first that does */
 
-static const char table[] =
-	"{\"schema\":\"tolltap-prices/"
-	"1\",\"currency\":\"USD\",\"units\":{},\"providers\":[" ROW("openai") "," ROW(
-		"anthrop"
-		"ic") "," ROW("gcp.gemini") "," ROW("aws.bedrock") "," ROW("deepseek") "," ROW("x_"
-											       "ai") "],\"models\":[" SHEET("openai") "," SHEET("anthropic") "," SHEET("gcp"
-																				       ".ge"
-																				       "min"
-																				       "i") "," SHEET("aws.bedrock") "," SHEET("deepseek") "," SHEET("x_ai") "]}";
+/* The one sheet: 3 USD in, 0.3 read, 3.75 written, 15 out, of which thinking has no own price. */
+static void write_table(void)
+{
+	char text[4096] = "{\"schema\":\"tolltap-prices/1\",\"currency\":\"USD\",\"units\":{},"
+			  "\"providers\":[";
+	size_t used = strlen(text);
+
+	for (size_t i = 0; i < ARRAY_LEN(providers); i++)
+		used += (size_t)snprintf(text + used, sizeof(text) - used,
+					 "%s{\"provider\":\"%s\",\"cost_on_wire\":%s}",
+					 i ? "," : "", providers[i],
+					 i >= TELL_COST ? "true" : "false");
+	used += (size_t)snprintf(text + used, sizeof(text) - used, "],\"models\":[");
+	for (size_t i = 0; i < ARRAY_LEN(providers); i++)
+		used += (size_t)snprintf(
+			text + used, sizeof(text) - used,
+			"%s{\"provider\":\"%s\",\"id\":\"m\",\"periods\":[{\"prices\":"
+			"{\"input\":\"3\",\"cache_read\":\"0.3\",\"cache_write_5m\":"
+			"\"3.75\",\"output\":\"15\"}}]}",
+			i ? "," : "", providers[i]);
+	assert_true(used + 2 < sizeof(text));
+	snprintf(text + used, sizeof(text) - used, "]}");
+	files_write(files_catalog, text);
+}
 
 static struct catalog *catalog;
 
@@ -355,13 +369,87 @@ static void one_usage_one_cost(void **state)
 	assert_int_equal(played[WRITTEN], 9);
 }
 
+/* --- costs on the wire --------------------------------------------------------------------- */
+
+#define TOLD(cost)                                                              \
+	"{\"prompt_tokens\":100,\"completion_tokens\":40,\"total_tokens\":140," \
+	"\"prompt_tokens_details\":{\"cached_tokens\":30}," cost "}"
+#define OPENROUTER "openrouter.ai"
+#define ROUTED	   "/api/v1/chat/completions"
+#define PERPLEXITY "api.perplexity.ai"
+
+static const struct {
+	const char *name, *host, *path, *text;
+	int64_t pusd; /* beside a list price of 819M */
+	enum basis basis;
+} told[] = {
+	{"OpenRouter", OPENROUTER, ROUTED, CHAT_BODY(TOLD("\"cost\":0.0009,\"is_byok\":false")),
+	 900 * M, BASIS_PROVIDER_REPORTED},
+	{"OpenRouter stream", OPENROUTER, ROUTED,
+	 CHAT_STREAM_WITH_CHOICE(TOLD("\"cost\":0.0009,\"is_byok\":false")), 900 * M,
+	 BASIS_PROVIDER_REPORTED},
+	{"OpenRouter, for nothing", OPENROUTER, ROUTED, CHAT_BODY(TOLD("\"cost\":0")), 0,
+	 BASIS_PROVIDER_REPORTED},
+	/* 0.0009 is billed to the own key, 0.000045 by the router: 0.000945 are owed. */
+	{"OpenRouter with an own key", OPENROUTER, ROUTED,
+	 CHAT_BODY(TOLD("\"cost\":0.000045,\"is_byok\":true,\"cost_details\":{"
+			"\"upstream_inference_cost\":0.0009}")),
+	 945 * M, BASIS_PROVIDER_REPORTED},
+	/* The part of a call that is not on an own key is in its cost already. */
+	{"OpenRouter tells what it pays itself", OPENROUTER, ROUTED,
+	 CHAT_BODY(TOLD("\"cost\":0.0009,\"is_byok\":false,\"cost_details\":{"
+			"\"upstream_inference_cost\":0.0008}")),
+	 900 * M, BASIS_PROVIDER_REPORTED},
+	{"an own key whose bill is not told", OPENROUTER, ROUTED,
+	 CHAT_BODY(TOLD("\"cost\":0,\"is_byok\":true")), 819 * M, BASIS_REPORTED_USAGE},
+	{"xAI's ticks", XAI, "/v1/chat/completions",
+	 CHAT_BODY(TOLD("\"cost_in_usd_ticks\":8190000")), 819 * M, BASIS_PROVIDER_REPORTED},
+	{"no ticks are no cost", XAI, "/v1/chat/completions",
+	 CHAT_BODY(TOLD("\"cost_in_usd_ticks\":0")), 819 * M, BASIS_REPORTED_USAGE},
+	{"Perplexity", PERPLEXITY, "/chat/completions",
+	 CHAT_BODY(TOLD("\"cost\":{\"input_tokens_cost\":0.0001,\"total_cost\":0.00582}")),
+	 5820 * M, BASIS_PROVIDER_REPORTED},
+	{"Perplexity's last chunk", PERPLEXITY, "/chat/completions",
+	 CHUNK("\"choices\":[{\"delta\":{}}],\"usage\":" TOLD("\"cost\":{\"total_cost\":0.0001}"))
+		 CHUNK("\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}],\"usage\":" TOLD(
+			 "\"cost\":{\"request_cost\":0.005,\"total_cost\":0.00582}")),
+	 5820 * M, BASIS_PROVIDER_REPORTED},
+};
+
+/* What the provider says is the bill where it is; the table's figure stays beside it. */
+static void costs_on_the_wire(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(told); i++) {
+		struct stream s = {0};
+		char host[128];
+		struct exchange *x;
+		struct call *call = &seen.row[0];
+
+		memset(&seen, 0, sizeof(seen));
+		snprintf(host, sizeof(host), "Host: %s", told[i].host);
+		answer_of(&s, false, told[i].text);
+		x = begin_as("POST", told[i].path, false, LINES(host));
+		request(x, ASK_CHAT);
+		answer_head(x, 200, NULL);
+		feed(x, &s, 7);
+		end(x, MESSAGE_COMPLETE);
+		price_call(catalog, call);
+		if (call->cost.cost_pusd != told[i].pusd || call->cost.list_pusd != 819 * M ||
+		    call->basis != told[i].basis)
+			fail_msg("%s: cost %lld, list %lld, %s", told[i].name,
+				 (long long)call->cost.cost_pusd, (long long)call->cost.list_pusd,
+				 basis_names[call->basis]);
+	}
+}
+
 static int load(void **state)
 {
 	char err[CATALOG_ERROR_MAX] = "";
 
 	if (files_setup(state))
 		return -1;
-	files_write(files_catalog, table);
+	write_table();
 	if (catalog_load(&catalog, files_catalog, NULL, err, sizeof(err))) {
 		print_error("%s\n", err);
 		return -1;
@@ -379,6 +467,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(one_usage_one_cost),
+		cmocka_unit_test(costs_on_the_wire),
 	};
 
 	return cmocka_run_group_tests(tests, load, unload);
