@@ -216,6 +216,8 @@ def a_bad_price_file_changes_nothing(build):
             assert agent.metric_sum("tolltap_prices_reload_errors_total") == 1
             cheaper, listed, other = cost_of_next(3)
             assert 4 * cheaper == listed and other != sha256, (cheaper, listed)
+            assert [(r["cost_pusd"], r["prices_sha256"]) for r in agent.rows()[:2]] == \
+                [(cost, sha256)] * 2, "history followed the new table"
             assert agent.metric_sum("tolltap_prices_info", other) == 1
 
 
