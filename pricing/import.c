@@ -6,6 +6,7 @@
 #include "pricing/table.h"
 
 #include <cjson/cJSON.h>
+#include <ctype.h>
 #include <errno.h>
 
 /* LiteLLM's provider name, the prefix of its keys, our provider; genai-prices' id. */
@@ -18,19 +19,40 @@ static const struct {
 	{"azure", "azure/", "azure", "azure.ai.openai"},
 	{"azure_ai", "azure_ai/", NULL, "azure.ai.openai"},
 	{"cerebras", "cerebras/", "cerebras", "cerebras"},
+	{"azure_text", "azure/", NULL, "azure.ai.openai"},
+	{"bedrock", "bedrock/", "aws", "aws.bedrock"},
+	{"bedrock_converse", "bedrock/", NULL, "aws.bedrock"},
+	{"bedrock_mantle", "bedrock_mantle/", NULL, "aws.bedrock"},
+	{"cohere", "cohere/", "cohere", "cohere"},
+	{"cohere_chat", "cohere/", NULL, "cohere"},
+	{"deepinfra", "deepinfra/", NULL, "deepinfra"},
 	{"deepseek", "deepseek/", "deepseek", "deepseek"},
 	{"fireworks_ai", "fireworks_ai/", "fireworks", "fireworks_ai"},
+	{"gemini", "gemini/", "google", "gcp.gemini"},
 	{"groq", "groq/", "groq", "groq"},
 	{"minimax", "minimax/", "minimax", "minimax"},
 	{"mistral", "mistral/", "mistral", "mistral_ai"},
 	{"moonshot", "moonshot/", "moonshotai", "moonshotai"},
+	{"nebius", "nebius/", NULL, "nebius"},
 	{"novita", "novita/", "novita", "novita"},
 	{"openrouter", "openrouter/", "openrouter", "openrouter"},
 	{"perplexity", "perplexity/", "perplexity", "perplexity"},
+	{"sambanova", "sambanova/", NULL, "sambanova"},
 	{"together_ai", "together_ai/", "together", "together_ai"},
+	{"vercel_ai_gateway", "vercel_ai_gateway/", NULL, "vercel"},
+	{"vertex_ai*", "vertex_ai/", NULL, "gcp.vertex_ai"}, /* and one for each vendor's models */
+	{"voyage", "voyage/", "voyageai", "voyage_ai"},
 	{"xai", "xai/", "x-ai", "x_ai"},
 	{"zai", "zai/", "zai", "zai"},
 };
+
+/* Is this provider of LiteLLM the one of a row? A star ends what is compared. */
+static bool litellm_is(const char *row, const char *provider)
+{
+	size_t n = strcspn(row, "*");
+
+	return row[n] ? !strncmp(row, provider, n) : !strcmp(row, provider);
+}
 
 #define TERMS_MAX 128
 
@@ -110,12 +132,27 @@ static bool amount_parse(const char *text, enum price_kind kind, int64_t of, int
 	       !__builtin_mul_overflow(*pusd, per, pusd);
 }
 
+static const struct term *find_term(const struct terms *t, const char *tier, int64_t above,
+				    enum price_kind kind)
+{
+	for (size_t i = 0; i < t->count; i++) {
+		const struct term *term = &t->item[i];
+
+		if (term->kind == kind && term->above == above && !strcmp(term->tier, tier))
+			return term;
+	}
+	return NULL;
+}
+
+/* What our own loader would refuse, a slip of the unit or a second price, is left out. */
 static void add_term(struct terms *t, const char *tier, int64_t above, enum price_kind kind,
 		     int64_t of, const char *text)
 {
 	struct term *term = &t->item[t->count];
+	struct reader silent = {.file = ""};
 
-	if (t->count == TERMS_MAX || !amount_parse(text, kind, of, &term->pusd)) {
+	if (t->count == TERMS_MAX || find_term(t, tier, above, kind) ||
+	    !amount_parse(text, kind, of, &term->pusd) || lint_price(&silent, kind, term->pusd)) {
 		t->left_out++;
 		return;
 	}
@@ -135,6 +172,22 @@ static void print_text(FILE *out, const char *text)
 	fputs(quoted ? quoted : "\"\"", out);
 	cJSON_free(quoted);
 	cJSON_Delete(string);
+}
+
+/* Context tiers that cost less than what is below them are slips too. */
+static void drop_cheaper(struct terms *t)
+{
+	for (size_t i = 0; i < t->count;) {
+		const struct term *term = &t->item[i], *base;
+
+		base = term->above ? find_term(t, term->tier, 0, term->kind) : NULL;
+		if (base && term->pusd < base->pusd) {
+			t->item[i] = t->item[--t->count];
+			t->left_out++;
+		} else {
+			i++;
+		}
+	}
 }
 
 /* "prices":{...} of one tier and threshold. Returns how many. */
@@ -231,9 +284,13 @@ static void print_head(FILE *out)
 		fprintf(out, "%s\"%s\":\"%s\"", i ? "," : "", price_kinds[i].name,
 			price_kinds[i].unit);
 	fputs("},\n\"providers\":[", out);
-	for (size_t i = 0, n = 0; i < ARRAY_LEN(providers); i++) {
-		if (providers[i].genai)
-			fprintf(out, "%s{\"provider\":\"%s\"}", n++ ? "," : "", providers[i].ours);
+	for (size_t i = 0; i < ARRAY_LEN(providers); i++) {
+		size_t k = 0;
+
+		while (strcmp(providers[k].ours, providers[i].ours) != 0)
+			k++;
+		if (k == i)
+			fprintf(out, "%s{\"provider\":\"%s\"}", i ? "," : "", providers[i].ours);
 	}
 	fputs("],\n\"models\":[", out);
 }
@@ -244,7 +301,59 @@ static void print_model_head(FILE *out, bool first, const char *provider, const 
 	print_text(out, id);
 }
 
+/* Names printed so far: the sources have some models under two keys. */
+struct printed {
+	char key[NAME_KEY_MAX];
+	bool in_table;
+	UT_hash_handle hh;
+};
+
+/* False when the provider's model stands in the output already, or there is no memory. */
+static bool print_once(struct printed **names, const char *provider, const char *id)
+{
+	struct printed *name = calloc(1, sizeof(*name)), *old = NULL;
+
+	if (!name)
+		return false;
+	snprintf(name->key, sizeof(name->key), "%s/%s", provider, id);
+	for (char *p = name->key; *p; p++)
+		*p = (char)tolower((unsigned char)*p);
+	HASH_FIND_STR(*names, name->key, old);
+	name->in_table = !old;
+	if (!old)
+		HASH_ADD_STR(*names, key, name);
+	if (name->in_table)
+		return true;
+	free(name);
+	return false;
+}
+
+static void printed_free(struct printed *names)
+{
+	struct printed *name, *next;
+
+	HASH_ITER (hh, names, name, next) {
+		HASH_DEL(names, name);
+		free(name);
+	}
+}
+
 /* --- LiteLLM ------------------------------------------------------------------------------ */
+
+/* What a key is the price of: some mean another thing by the model's mode. */
+static bool litellm_means(const cJSON *row, enum price_kind *kind)
+{
+	const cJSON *item = cJSON_GetObjectItemCaseSensitive(row, "mode");
+	const char *mode = cJSON_IsString(item) ? item->valuestring : "";
+
+	if (*kind == PRICE_IMAGE_INPUT && !strncmp(mode, "image_", 6))
+		*kind = PRICE_IMAGE;
+	else if (*kind == PRICE_AUDIO_OUTPUT && !strcmp(mode, "video_generation"))
+		*kind = PRICE_VIDEO_OUTPUT;
+	else if (*kind == PRICE_AUDIO_OUTPUT && strcmp(mode, "audio_speech") != 0)
+		return false;
+	return true;
+}
 
 static bool cut_suffix(char *text, const char *suffix)
 {
@@ -296,7 +405,8 @@ static void litellm_terms(const cJSON *row, struct terms *t)
 		const char *tier;
 		int64_t above;
 
-		if (!cJSON_IsString(item) || !litellm_key(item->string, &kind, &above, &tier))
+		if (!cJSON_IsString(item) || !litellm_key(item->string, &kind, &above, &tier) ||
+		    !litellm_means(row, &kind))
 			continue;
 		add_term(t, tier, above, kind, 1, item->valuestring);
 		if (t->count && t->item[t->count - 1].pusd == 0)
@@ -304,36 +414,50 @@ static void litellm_terms(const cJSON *row, struct terms *t)
 	}
 }
 
+/* Our provider of a row, by its index; ARRAY_LEN when it is none of ours. */
+static size_t litellm_owner(const cJSON *row)
+{
+	const cJSON *owner = cJSON_GetObjectItemCaseSensitive(row, "litellm_provider");
+	size_t i = 0;
+
+	while (i < ARRAY_LEN(providers) &&
+	       !(cJSON_IsString(owner) && litellm_is(providers[i].litellm, owner->valuestring)))
+		i++;
+	return i;
+}
+
 static size_t import_litellm(const cJSON *root, FILE *out)
 {
+	struct printed *names = NULL;
+	size_t left_out = 0;
 	const cJSON *row;
-	size_t left_out = 0, models = 0;
 
 	cJSON_ArrayForEach(row, root)
 	{
-		const cJSON *owner = cJSON_GetObjectItemCaseSensitive(row, "litellm_provider");
 		struct terms t = {.count = 0};
-		size_t i = 0;
+		size_t i = litellm_owner(row), skip;
+		const char *id = row->string;
+		bool first = !names;
 
-		while (i < ARRAY_LEN(providers) &&
-		       !(cJSON_IsString(owner) &&
-			 !strcmp(providers[i].litellm, owner->valuestring)))
-			i++;
 		if (i == ARRAY_LEN(providers))
 			continue;
 		litellm_terms(row, &t);
+		drop_cheaper(&t);
 		left_out += t.left_out;
+		skip = strlen(providers[i].prefix);
+		id += skip && !strncmp(id, providers[i].prefix, skip) ? skip : 0;
 		if (!has_tier(&t, ""))
 			continue;
-		size_t skip = strlen(providers[i].prefix);
-		bool prefixed = skip && !strncmp(row->string, providers[i].prefix, skip);
-
-		print_model_head(out, models++ == 0, providers[i].ours,
-				 row->string + (prefixed ? skip : 0));
+		if (!print_once(&names, providers[i].ours, id)) {
+			left_out += t.count;
+			continue;
+		}
+		print_model_head(out, first, providers[i].ours, id);
 		fputs(",\"periods\":[", out);
 		print_period(out, &t, NULL, NULL);
 		fputs("]}", out);
 	}
+	printed_free(names);
 	return left_out;
 }
 

@@ -257,8 +257,8 @@ static int prices_import(const char *form, const char *path)
 		return cli_fail(EXIT_CONFIG, "prices", "%s", err);
 	if (left_out)
 		fprintf(stderr,
-			"tolltap prices: %zu prices left out: no such unit here, or more "
-			"digits than a price has\n",
+			"tolltap prices: %zu prices left out: no such unit here, a slip of it, "
+			"more digits than a price has, or a name that stands twice\n",
 			left_out);
 	return EXIT_OK;
 }

@@ -66,6 +66,8 @@ report prices_merge_undecided $? "an undecided disagreement was not refused"
 
 for form in litellm:litellm-model_prices_and_context_window.json genai-prices:genai-prices-v2.json; do
 	"$build/tolltap" prices import "${form%%:*}" "$sources/${form#*:}" 2> /dev/null > "$work/in.json"
+	"$build/tolltap" prices check "$work/in.json" > /dev/null
+	report "prices_import_check_${form%%:*}" $? "the imported table is refused"
 	python3 - "$work/in.json" "${form%%:*}" <<'PY'
 import json
 import sys
