@@ -783,7 +783,8 @@ struct sweep {
 static const int64_t prompts[] = {0,	  1,	  127999, 128000, 128001, 199999, 200000, 200001,
 				  255999, 256000, 256001, 271999, 272000, 272001, 512000, 512001};
 
-static void one_more(struct sweep *s, const struct call *base, int kind)
+/* False when the call, or one with one more of the kind, has no price. */
+static bool one_more(struct sweep *s, const struct call *base, int kind)
 {
 	struct call call = *base, more = *base;
 	int64_t before = cost_of(&call), after;
@@ -791,12 +792,13 @@ static void one_more(struct sweep *s, const struct call *base, int kind)
 	more.usage.tokens[kind]++;
 	after = cost_of(&more);
 	if (before < 0 || after < 0)
-		return;
+		return false;
 	s->compared++;
 	if (after < before)
 		fail_msg("%s/%s (%s): one more of %s and the cost falls from %lld to %lld",
 			 base->provider, base->model, base->service_tier, token_kind_names[kind],
 			 (long long)before, (long long)after);
+	return true;
 }
 
 static void sweep_model(void *user, const char *provider, const char *id)
@@ -814,7 +816,8 @@ static void sweep_model(void *user, const char *provider, const char *id)
 				base = call_of(&v);
 				base.usage.tokens[TOKEN_OUTPUT_TEXT] = 1000;
 				base.usage.tokens[kind] = prompts[p];
-				one_more(s, &base, kind);
+				if (!one_more(s, &base, kind))
+					break; /* no such tier, or no price of this kind */
 				base.usage.tokens[TOKEN_INPUT_UNCACHED] += prompts[p];
 				one_more(s, &base, kind);
 			}
