@@ -71,6 +71,19 @@ static const struct good goods[] = {
 	{"anthropic", "claude-sonnet-4-20250514", "claude-sonnet-4-0"},
 	{"anthropic", "claude-3-5-haiku-20241022", "claude-3-5-haiku-latest"},
 	{"x_ai", "grok-4.3-20260430", "grok-4.3"},
+	/* Bedrock: the profile of a region is another model than the global one */
+	{"aws.bedrock", "anthropic.claude-sonnet-4-5-20250929-v1:0",
+	 "regional.anthropic.claude-sonnet-4-5-20250929-v1:0"},
+	{"aws.bedrock", "us.anthropic.claude-sonnet-4-5-20250929-v1:0",
+	 "regional.anthropic.claude-sonnet-4-5-20250929-v1:0"},
+	{"aws.bedrock", "global.anthropic.claude-sonnet-4-5-20250929-v1:0",
+	 "global.anthropic.claude-sonnet-4-5-20250929-v1:0"},
+	{"aws.bedrock", "us-gov.anthropic.claude-sonnet-4-5-20250929-v1:0",
+	 "us-gov.anthropic.claude-sonnet-4-5-20250929-v1:0"},
+	{"aws.bedrock", "eu.amazon.nova-pro-v1:0", "eu.amazon.nova-pro-v1:0"},
+	/* Azure: the model that the answer names, in the forms of both APIs */
+	{"azure.ai.openai", "gpt-4o-20240806", "gpt-4o"},
+	{"azure.ai.openai", "gpt-35-turbo", "gpt-35-turbo"},
 	/* fine-tunes: their own base, up to the colon */
 	{"openai", "ft:gpt-4o-2024-08-06:acme::AbC123", "ft:gpt-4o-2024-08-06"},
 };
@@ -97,6 +110,10 @@ static const struct good bads[] = {
 	{"anthropic", "claude-sonnet-4-5-latest-preview", NULL},
 	{"anthropic", "claude-sonnet-4-5-2025092", NULL},
 	{"anthropic", "us.anthropic.claude-sonnet-4-5", NULL},
+	{"aws.bedrock", "xx.amazon.nova-pro-v1:0", NULL},  /* no such region */
+	{"aws.bedrock", "amazon.nova-pro-v1:0:24k", NULL}, /* provisioned, by the hour */
+	{"aws.bedrock", "arn:aws:bedrock:us-east-1:1:application-inference-profile/x", NULL},
+	{"azure.ai.openai", "our-gpt-4o", NULL}, /* a deployment is no model */
 	{"nobody", "gpt-4o", NULL},
 	{"", "gpt-4o", NULL},
 };
