@@ -162,6 +162,26 @@ class Period:
         self.multipliers = []
         self.source, self.checked = [], None
 
+    def price(self, kind, tier, above, speed):
+        """What a kind costs in a service tier, above a threshold and at a speed, or None."""
+        sheet, factor = self.tiers.get(tier, self.sheet), self.factors.get(tier, Decimal(1))
+        if tier and tier not in self.tiers and tier not in self.factors:
+            return None
+        price = sheet.base.get(kind)
+        for threshold in [n for n in sorted(sheet.above) if above and n <= above]:
+            price = sheet.above[threshold].get(kind, price)
+        for rule in self.multipliers:
+            if rule["by"] == "speed" and rule["value"] == speed:
+                factor *= Decimal(rule["factor"])
+        return None if price is None else price * factor
+
+    def settle(self, kind, tier, above, price):
+        """Puts a price where it stands: into a sheet, or into the factor of a tier without one."""
+        if tier and tier not in self.tiers:
+            self.factors[tier] = price / self.sheet.base[kind]
+        else:
+            self.tiers.get(tier, self.sheet).at(above)[kind] = price
+
     def json(self, inclusive):
         out = {"from": self.start, "to": self.end} | self.sheet.json(inclusive)
         if self.factors or self.tiers:
@@ -181,9 +201,9 @@ class Model:
         self.periods = []
 
     def at(self, date):
-        """The standard prices in force on a day: sources are compared on their own day."""
+        """The period in force on a day: sources are compared on their own day."""
         return next((p for p in self.periods if (p.start or "") <= date < (p.end or "9")),
-                    self.periods[-1]).sheet.base
+                    self.periods[-1])
 
     def json(self, inclusive):
         out = {"provider": self.provider, "id": self.id}
@@ -509,6 +529,8 @@ def join_litellm(models, source, decisions, report):
                     or not agreed(model, name, base, decisions, report)):
                 model = split_off(models, model, litellm_model(provider, name, row, stamp))
                 owner |= {n.lower(): model for n in model.exact | model.alias}
+            elif model.periods[0].source:
+                compare_contexts(model, name, litellm_sheets(row)[""], decisions, report)
             supplement(model, name, row, decisions, report)
 
 
@@ -548,7 +570,7 @@ def snapshot_owner(owner, name, base):
 
 def agreed(model, name, base, decisions, report):
     """False when a decision says that LiteLLM's prices stand instead for this name."""
-    mine = model.at(decisions.sources["litellm"]["date"])
+    mine = model.at(decisions.sources["litellm"]["date"]).sheet.base
     keep = True
     for kind in sorted(base.keys() & mine.keys()):
         ours, theirs = mine[kind], base[kind]
@@ -559,6 +581,22 @@ def agreed(model, name, base, decisions, report):
         if decision and decision["winner"] == "litellm":
             keep = False
     return keep
+
+
+def compare_contexts(model, name, standard, decisions, report):
+    """Thresholds that two sources have, and the prices above them."""
+    sheet = model.at(decisions.sources["litellm"]["date"]).sheet
+    if standard.above and sheet.above and standard.above.keys() != sheet.above.keys():
+        decision = decisions.find(model.provider, name, "threshold")
+        report.disagreement(model.provider, name, "threshold", min(sheet.above), "litellm",
+                            min(standard.above), decision)
+    for above in sorted(standard.above.keys() & sheet.above.keys()):
+        for kind in sorted(standard.above[above].keys() & sheet.above[above].keys()):
+            ours, theirs = sheet.above[above][kind], standard.above[above][kind]
+            if differ(ours, theirs):
+                report.disagreement(model.provider, name, f"{kind} above {above}", ours, "litellm",
+                                    theirs,
+                                    decisions.find(model.provider, name, f"{kind} above {above}"))
 
 
 def own(models, provider):
@@ -601,19 +639,43 @@ def check_langfuse(models, source, decisions, report):
                          "sources")
             continue
         report.count("models cross-checked with Langfuse")
-        tier = next(t for t in row["pricingTiers"] if t["isDefault"])
-        ours = model.at(decisions.sources["langfuse"]["date"])
-        for key, kind in LANGFUSE_KEYS.items():
-            if key not in tier["prices"] or kind not in ours:
-                continue
-            theirs = tier["prices"][key] * 1000000
-            if not differ(ours[kind], theirs):
-                continue
-            decision = decisions.find(model.provider, row["modelName"], kind)
-            report.disagreement(model.provider, row["modelName"], kind, ours[kind], "langfuse",
-                                theirs, decision)
-            if decision and decision["winner"] == "langfuse":
-                ours[kind] = theirs
+        period = model.at(decisions.sources["langfuse"]["date"])
+        for tier in row["pricingTiers"]:
+            compare_langfuse(model, period, row["modelName"], tier, decisions, report)
+
+
+def langfuse_tier(tier):
+    """(service tier, threshold, speed) of a row's conditions."""
+    name, above, speed = "", None, None
+    for condition in tier["conditions"]:
+        if condition.get("key") == "service_tier":
+            name = "flex" if "flex" in condition["values"] else "priority"
+        elif condition.get("key") == "speed":
+            speed = condition["values"][0]
+        else:
+            above = int(condition["value"])
+    return name, above, speed
+
+
+def compare_langfuse(model, period, row_name, tier, decisions, report):
+    name, above, speed = langfuse_tier(tier)
+    label = "".join(f" {part}" for part in (name, speed, above and f"above {above}") if part)
+    for key, kind in LANGFUSE_KEYS.items():
+        ours = period.price(kind, name, above, speed)
+        if key not in tier["prices"] or kind not in period.sheet.base:
+            continue
+        theirs = tier["prices"][key] * 1000000
+        if ours is None:
+            report.note(model, f"no price of{label}", "Langfuse alone has one, and is a cross-check")
+            return
+        if not differ(ours, theirs):
+            report.count("prices that Langfuse confirms")
+            continue
+        decision = decisions.find(model.provider, row_name, kind + label)
+        report.disagreement(model.provider, row_name, kind + label, ours, "langfuse", theirs,
+                            decision)
+        if decision and decision["winner"] == "langfuse":
+            period.settle(kind, name, above, theirs)
 
 
 # --- decisions and report -------------------------------------------------------------------
@@ -791,7 +853,7 @@ def settle_rules(mine, taken, suffixes):
 def add_service_tiers(models, decisions):
     for row in decisions.tiers:
         for model in own(models, row["provider"]):
-            for period in model.periods:
+            for period in model.periods if model.id in row.get("models", [model.id]) else []:
                 if row["tier"] not in period.tiers:
                     period.factors.setdefault(row["tier"], Decimal(row["factor"]))
 

@@ -375,7 +375,7 @@ static const struct vector vectors[] = {
 	 .pusd = 800 * M},				/* 100x6M + 20x10M */
 	{"tier, threshold and region at once", "openai", "gpt-5.5", .tier = "priority",
 	 .host = "eu.api.openai.com", .tokens = {IN = 272001, OUT = 10},
-	 .pusd = 5985012 * M,		/* (272001x10M + 10x45M) x 2 x 1.1 */
+	 .pusd = 7481265 * M,		/* (272001x10M + 10x45M) x 2.5 x 1.1 */
 	 .id = "openai/gpt-5.5@initial+priority+above_272000+eu.api.openai.com"},
 	{"o3, priority", "openai", "o3", .tier = "priority", .tokens = {IN = 100, OUT = 100},
 	 .pusd = 1750 * M},				/* (100x2M + 100x8M) x 1.75 */
