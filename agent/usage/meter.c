@@ -151,7 +151,7 @@ static void whole_document(struct meter *m)
 static struct slice document_part(struct slice bytes)
 {
 	for (size_t i = 0; i < bytes.len; i++) {
-		if (bytes.ptr[i] == '}' || bytes.ptr[i] == '\n')
+		if (memchr("}]\n", bytes.ptr[i], 3))
 			return (struct slice){bytes.ptr, i + 1};
 	}
 	return bytes;
@@ -236,10 +236,15 @@ static void unit_lines_feed(struct meter *m, struct slice bytes)
 	}
 }
 
+/* One document is looked for. Where bytes follow a whole one, what its end proved holds no more. */
 static void json_feed(struct meter *m, struct slice bytes)
 {
+	m->facts.ended = false;
+	m->facts.final &= !m->final_by_end;
+	m->final_by_end = false;
 	switch (json_scan_feed(m->scan, bytes)) {
 	case JSON_DONE:
+		m->final_by_end = !m->facts.final;
 		whole_document(m);
 		break;
 	case JSON_BROKEN:
@@ -301,6 +306,7 @@ void meter_restart(struct meter *m)
 		m->answer.text[i][0] = '\0';
 	m->resync = false;
 	m->facts = (struct meter_facts){0};
+	m->final_by_end = false;
 	rows_document_begin(m);
 	sse_init(&m->sse, &event_ops, m);
 	eventstream_init(&m->messages, &message_ops, m);

@@ -32,6 +32,7 @@ struct meter {
 	enum shape shape;
 	enum meter_hint hint;
 	bool finish_seen;
+	bool final_by_end; /* facts.final only because the document is whole: more may follow it */
 	struct meter_facts facts;
 	struct answer answer;
 	struct raw_store raw;

@@ -133,15 +133,21 @@ static void open_session(const char *host, const char *target)
 	assert_int_equal(seen.open, 0);
 }
 
-static void say(enum ws_side side, const char *text)
+/* A message in frames of `fragment` bytes. */
+static void say_in(enum ws_side side, const char *text, size_t fragment)
 {
 	struct frames *f = &sides[side];
 
 	f->len = 0;
-	frames_text(f, text, strlen(text), SIZE_MAX);
+	frames_text(f, text, strlen(text), fragment);
 	now_ns += SEC;
 	exchange_session_bytes(x, side == WS_CLIENT ? CHUNK_WRITE : CHUNK_READ,
 			       (struct slice){f->ptr, f->len}, true, now_ns);
+}
+
+static void say(enum ws_side side, const char *text)
+{
+	say_in(side, text, SIZE_MAX);
 }
 
 static void client(const char *text)
@@ -525,6 +531,28 @@ static void a_turn_of_a_live_session(void **state)
 	assert_false(seen.row[0].usage.mismatch);
 }
 
+/* However its frames are cut, a message with more behind its document is no event. */
+static void more_behind_a_message(void **state)
+{
+	static const char text[] = "{\"usageMetadata\":{\"thoughtsTokenCount\":2,"
+				   "\"totalTokenCount\":13}}6\"\x80{";
+
+	(void)state;
+	for (size_t fragment = 1; fragment <= sizeof(text); fragment++) {
+		uint64_t before = counter_get(COUNTER_DECODE_JSON);
+
+		seen.rows = 0;
+		open_session("generativelanguage.googleapis.com", LIVE);
+		server(LIVE_TURN);
+		say_in(WS_SERVER, text, fragment);
+		assert_int_equal(counter_get(COUNTER_DECODE_JSON), before + 1);
+		assert_int_equal(seen.rows, 0);
+		hang_up(MESSAGE_CUT);
+		assert_int_equal(seen.rows, 1);
+		expect(0, OUTCOME_ABORTED, BASIS_PARTIAL, false);
+	}
+}
+
 /* ---- what is not seen -------------------------------------------------------------------------
  */
 
@@ -697,6 +725,7 @@ int main(void)
 		TEST(a_transcription_is_billed_at_its_own_model),
 		TEST(azure_names_a_deployment),
 		TEST(a_turn_of_a_live_session),
+		TEST(more_behind_a_message),
 		TEST(a_lost_end_is_found_by_the_next_request),
 		TEST(a_gap_in_the_pieces_costs_nothing),
 		TEST(a_gap_in_a_window_makes_blind),

@@ -528,6 +528,47 @@ static void junk_behind_a_document(void **state)
 	}
 }
 
+#define LOOSE_COUNT "{\"inputTextTokenCount\":1}"
+
+/*
+ * However it is cut, another document that does not end means that the answer has not ended. A
+ * usage object that was read to its end stands; counts that only the document's end made the last
+ * do not.
+ */
+static void a_document_behind_a_document(void **state)
+{
+	static const struct {
+		const struct dialect *dialect;
+		const char *text;
+		bool final, ended;
+	} rows[] = {
+		{&dialect_anthropic, ANTHROPIC_BODY("{\"input_tokens\":1}") " \n", true, true},
+		{&dialect_anthropic, ANTHROPIC_BODY("{\"input_tokens\":1}") "6\"", true, false},
+		{&dialect_anthropic, ANTHROPIC_BODY("{\"input_tokens\":1}") "{} {", true, false},
+		{&dialect_bedrock_invoke, LOOSE_COUNT, true, true},
+		{&dialect_bedrock_invoke, LOOSE_COUNT "6\"", false, false},
+		{&dialect_bedrock_invoke, LOOSE_COUNT "6 {}\n", true, true},
+	};
+	struct meter_facts facts;
+	struct answer answer;
+	struct usage usage;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct slice text = slice_of(rows[i].text);
+
+		for (size_t at = 0; at <= text.len + 1; at++) {
+			read_answer(rows[i].dialect, text, at > text.len ? SIZE_MAX : at, &facts,
+				    &answer, &usage);
+			if (facts.final != rows[i].final || facts.ended != rows[i].ended ||
+			    facts.broken)
+				fail_msg("%s cut at %zu: final %d ended %d broken %d", rows[i].text,
+					 at, facts.final, facts.ended, facts.broken);
+			assert_int_equal(usage_input_total(&usage), 1);
+		}
+	}
+}
+
 /* ---- raw usage
  * ------------------------------------------------------------------------------------ */
 
@@ -655,6 +696,7 @@ int main(void)
 		cmocka_unit_test(containers),
 		cmocka_unit_test(shapes),
 		cmocka_unit_test(junk_behind_a_document),
+		cmocka_unit_test(a_document_behind_a_document),
 		cmocka_unit_test(raw_usage),
 		cmocka_unit_test(raw_usage_is_json),
 		cmocka_unit_test(raw_usage_is_bounded),

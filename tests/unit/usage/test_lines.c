@@ -94,6 +94,8 @@ static const struct vector {
 	{"a line that is no JSON", &dialect_ollama,
 	 "{\"done\":false}\n{]\"done\":true}\n" OLLAMA_LAST, 17, 63, .stream = true, .ended = true,
 	 .broken = true},
+	{"a list, then a document that is cut", &dialect_ollama, "[1]{\"eval_count\":1,", 0, 1,
+	 .ended = true, .lower_bound = true, .not_final = true},
 	{"no JSON, in one piece", &dialect_ollama, "{]\n" OLLAMA_LAST, -1, .broken = true,
 	 .not_final = true},
 	{"v1 stream", &dialect_cohere, V1_STREAM, 7, 20, .stream = true, .ended = true},
