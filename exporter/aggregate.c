@@ -16,11 +16,8 @@
 #include <stdarg.h>
 #include <time.h>
 
-#define HASH_NONFATAL_OOM	    1
 #define uthash_nonfatal_oom(series) ((series)->detached = true)
-/* One-at-a-time: the default's switch falls through, which clang's warnings refuse. */
-#define HASH_FUNCTION(key, len, hash) HASH_OAT(key, len, hash)
-#include <uthash.h>
+#include "agent/base/hash.h"
 
 #ifndef TOLLTAP_VERSION
 #define TOLLTAP_VERSION "0.0.0"

@@ -6,11 +6,8 @@
 #include <nettle/sha2.h>
 #include <sqlite3.h>
 
-#define HASH_NONFATAL_OOM	   1
 #define uthash_nonfatal_oom(facet) free(facet)
-/* One-at-a-time: the default's switch falls through, which clang's warnings refuse. */
-#define HASH_FUNCTION(key, len, hash) HASH_OAT(key, len, hash)
-#include <uthash.h>
+#include "agent/base/hash.h"
 
 #define KEY_BYTES 16
 

@@ -6,13 +6,7 @@
 #ifndef TT_PRICING_TABLE_H
 #define TT_PRICING_TABLE_H
 
-/* An allocation failure inside uthash leaves the element out; it never exits. */
-#define HASH_NONFATAL_OOM	   1
-#define uthash_nonfatal_oom(entry) ((entry)->in_table = false)
-/* The default hash of uthash falls through its cases, which clang warns of. */
-#define HASH_FUNCTION(key, len, hash) HASH_FNV(key, len, hash)
-#include <uthash.h>
-
+#include "agent/base/hash.h"
 #include "pricing/catalog.h"
 #include "pricing/kinds.h"
 

@@ -4,13 +4,7 @@
 #include <errno.h>
 
 #include "agent/base/counters.h"
-
-/* An allocation failure inside uthash leaves the element out; it never exits. */
-#define HASH_NONFATAL_OOM	   1
-#define uthash_nonfatal_oom(entry) ((entry)->in_table = false)
-/* The default hash falls through its cases, which clang warns of. */
-#define HASH_FUNCTION(key, len, hash) HASH_OAT(key, len, hash)
-#include <uthash.h>
+#include "agent/base/hash.h"
 
 struct entry {
 	char id[COURIER_CONTAINER_ID + 1];

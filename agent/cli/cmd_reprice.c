@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* tolltap reprice: recorded calls at the prices that the table has now, shown first, journaled. */
 #include "agent/base/clock.h"
+#include "agent/base/hash.h"
 #include "agent/cli/flags.h"
 #include "agent/cli/output.h"
 #include "agent/cli/progress.h"
@@ -13,7 +14,6 @@
 
 #include <errno.h>
 #include <unistd.h>
-#include <uthash.h>
 
 #define LINES_MAX 100000 /* days and models shown; beyond it the reprice is refused */
 
@@ -43,6 +43,7 @@ struct line {
 	struct line_key key;
 	int64_t calls, priced, unpriced; /* of calls: had no price before, have none now */
 	pusd_sum before, after;
+	bool in_table;
 	UT_hash_handle hh;
 };
 
@@ -69,8 +70,12 @@ static struct line *line_of(struct lines *lines, const struct call *call)
 	if (!line)
 		return NULL;
 	line->key = key;
+	line->in_table = true;
 	HASH_ADD(hh, lines->first, key, sizeof(line->key), line);
-	return line;
+	if (line->in_table)
+		return line;
+	free(line);
+	return NULL;
 }
 
 static void count_change(struct line *line, const struct reprice_change *change)

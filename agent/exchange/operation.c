@@ -14,11 +14,8 @@ static unsigned int key_hash(const void *key)
 	return h;
 }
 
-/* An allocation failure inside uthash leaves the element out; it never exits. */
-#define HASH_NONFATAL_OOM	    1
-#define uthash_nonfatal_oom(entry)  ((entry)->in_table = false)
 #define HASH_FUNCTION(ptr, len, hv) ((hv) = key_hash(ptr))
-#include <uthash.h>
+#include "agent/base/hash.h"
 #include <utlist.h>
 
 /* How far an operation is, the likeliest to be retried last. */

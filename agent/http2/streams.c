@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/http2/streams.h"
 
-/* An allocation failure inside uthash leaves the element out; it never exits. */
-#define HASH_NONFATAL_OOM	   1
-#define uthash_nonfatal_oom(entry) ((entry)->in_table = false)
-#include <uthash.h>
+#include "agent/base/hash.h"
 
 struct stream {
 	struct http2_stream shown;

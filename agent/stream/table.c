@@ -22,11 +22,8 @@ static unsigned int key_hash(const struct key *key)
 	return (unsigned int)(h >> 32);
 }
 
-/* An allocation failure inside uthash leaves the element out; it never exits. */
-#define HASH_NONFATAL_OOM	    1
-#define uthash_nonfatal_oom(entry)  ((entry)->in_table = false)
 #define HASH_FUNCTION(ptr, len, hv) ((hv) = key_hash((const struct key *)(ptr)))
-#include <uthash.h>
+#include "agent/base/hash.h"
 #include <utlist.h>
 
 /* A process with connections. */
