@@ -151,7 +151,7 @@ static struct rows play(const uint8_t *data, size_t size, const struct form *for
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const struct form whole = {"", SIZE_MAX, SIZE_MAX}, cut = {"", 9, 5},
+	static const struct form whole = {"", SIZE_MAX, SIZE_MAX}, cut = {"", 1, 5},
 				 compressed = {"permessage-deflate", 30, 11},
 				 mixed = {"permessage-deflate; server_no_context_takeover",
 					  SIZE_MAX, 64};
