@@ -32,6 +32,8 @@ int cmd_run(int argc, char **argv);
 int cmd_top(int argc, char **argv);
 int cmd_events(int argc, char **argv);
 int cmd_spend(int argc, char **argv);
+int cmd_whatif(int argc, char **argv);
+int cmd_forecast(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 int cmd_prices(int argc, char **argv);
 int cmd_reprice(int argc, char **argv);

@@ -10,6 +10,8 @@ const struct command commands[] = {
 	{"top", cmd_top, "calls, tokens and dollars, live"},
 	{"events", cmd_events, "every recorded call, oldest first"},
 	{"spend", cmd_spend, "who spent what, grouped by any recorded fact"},
+	{"whatif", cmd_whatif, "what recorded calls would have cost at another model"},
+	{"forecast", cmd_forecast, "what the month will come to, from the days before"},
 	{"doctor", cmd_doctor, "what this kernel can do, what is read, what is not and why"},
 	{"exec", cmd_exec, "run a command and print what it and its children cost"},
 	{"prices", cmd_prices, "the price table: look, check, compare, add, import"},
