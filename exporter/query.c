@@ -356,6 +356,7 @@ int query_events(struct query *q, const struct query_filter *filter, int64_t aft
 
 /* A ledger that no agent of this version has opened yet has no such table. */
 #define LOSSES_SINCE_VERSION 2
+#define RUNS_SINCE_VERSION   4
 
 int query_losses(struct query *q, int64_t since_us, int64_t until_us, struct query_losses *out)
 {
@@ -392,6 +393,53 @@ int query_losses(struct query *q, int64_t since_us, int64_t until_us, struct que
 	sqlite3_finalize(stmt);
 	if (r == 0)
 		*out = found;
+	return r;
+}
+
+/* ---- what there is to sum ---------------------------------------------------------------- */
+
+static int read_integer(struct query *q, struct sql *sql, int64_t *value)
+{
+	sqlite3_stmt *stmt = NULL;
+	int r = query_prepare(q, sql, &stmt), rc;
+
+	text_free(&sql->text);
+	if (r)
+		return r;
+	rc = sqlite3_step(stmt);
+	if (rc == SQLITE_ROW)
+		*value = sqlite3_column_int64(stmt, 0);
+	else
+		r = query_fail(q, rc);
+	sqlite3_finalize(stmt);
+	return r;
+}
+
+int query_first_us(struct query *q, int64_t *first_us)
+{
+	struct sql sql = {.text = TEXT_INIT(QUERY_SQL_MAX), .version = q->version};
+
+	text_printf(&sql.text, "SELECT ifnull(min(hour)*%lld,%lld) FROM rollup", SCHEMA_US_PER_HOUR,
+		    (long long)INT64_MAX);
+	return read_integer(q, &sql, first_us);
+}
+
+int query_was_metered(struct query *q, int64_t since_us, int64_t until_us, bool *metered)
+{
+	struct sql sql = {.text = TEXT_INIT(QUERY_SQL_MAX), .version = q->version};
+	int64_t found = 1;
+	int r;
+
+	*metered = true;
+	if (q->version < RUNS_SINCE_VERSION)
+		return 0;
+	text_puts(&sql.text, "SELECT NOT EXISTS(SELECT 1 FROM runs WHERE started_us<?) OR "
+			     "EXISTS(SELECT 1 FROM runs WHERE started_us<? AND ended_us>=?)");
+	sql_number(&sql, since_us);
+	sql_number(&sql, until_us);
+	sql_number(&sql, since_us);
+	r = read_integer(q, &sql, &found);
+	*metered = found != 0;
 	return r;
 }
 

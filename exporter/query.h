@@ -92,6 +92,16 @@ struct query_losses {
 int query_losses(struct query *q, int64_t since_us, int64_t until_us,
 		 struct query_losses *out) TT_MUST_CHECK;
 
+/* The first UTC hour of which the ledger has calls; INT64_MAX = it has none. As query_losses. */
+int query_first_us(struct query *q, int64_t *first_us) TT_MUST_CHECK;
+
+/*
+ * Did an agent record at some moment of the time? True as well where the ledger does not know:
+ * before the first run that is told of, or of an older version. As query_losses.
+ */
+int query_was_metered(struct query *q, int64_t since_us, int64_t until_us,
+		      bool *metered) TT_MUST_CHECK;
+
 struct period;
 
 /* The ledger's months (periods_each in exporter/periods.h). Returns 0 or -errno (query_error). */
