@@ -62,12 +62,17 @@ static int first_read(struct query *q, int64_t *version, int64_t *application)
 	return rc == SQLITE_ROW ? SQLITE_OK : rc;
 }
 
-static int open_uri(struct query *q, const char *parameters)
+void query_uri(const struct query *q, struct text *uri)
+{
+	storage_uri(uri, q->path, q->at_rest ? "?mode=ro&immutable=1" : "?mode=ro");
+}
+
+static int open_uri(struct query *q)
 {
 	struct text uri = TEXT_INIT(4 * PATH_MAX);
 	int rc = SQLITE_NOMEM;
 
-	storage_uri(&uri, q->path, parameters);
+	query_uri(q, &uri);
 	if (text_cstr(&uri))
 		rc = sqlite3_open_v2(uri.ptr, &q->db,
 				     SQLITE_OPEN_READONLY | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX,
@@ -93,7 +98,7 @@ static bool is_at_rest(const struct query *q)
 
 static int connect_ledger(struct query *q, int64_t *version, int64_t *application)
 {
-	int rc = open_uri(q, "?mode=ro");
+	int rc = open_uri(q);
 
 	if (rc == SQLITE_OK)
 		rc = first_read(q, version, application);
@@ -103,7 +108,8 @@ static int connect_ledger(struct query *q, int64_t *version, int64_t *applicatio
 		return rc;
 	sqlite3_close(q->db);
 	q->db = NULL;
-	rc = open_uri(q, "?mode=ro&immutable=1");
+	q->at_rest = true;
+	rc = open_uri(q);
 	return rc == SQLITE_OK ? first_read(q, version, application) : rc;
 }
 
@@ -114,6 +120,16 @@ static int check_access(const struct query *q, const char *dir, char *err, size_
 	if (errno == EACCES || errno == EPERM)
 		return no_access(dir, err, err_size);
 	return no_ledger(dir, err, err_size);
+}
+
+/* What its statements call. */
+static int add_functions(sqlite3 *db)
+{
+	int r = schema_functions(db);
+
+	if (r == 0)
+		r = query_calendar_functions(db);
+	return r ? r : key_functions(db);
 }
 
 static int open_checked(struct query *q, const char *dir, char *err, size_t err_size)
@@ -139,11 +155,7 @@ static int open_checked(struct query *q, const char *dir, char *err, size_t err_
 		return (rc & 0xff) == SQLITE_BUSY ? -EBUSY : -EBADMSG;
 	}
 	q->version = version;
-	r = schema_functions(q->db);
-	if (r == 0)
-		r = query_calendar_functions(q->db);
-	if (r == 0)
-		r = key_functions(q->db);
+	r = add_functions(q->db);
 	if (r)
 		snprintf(err, err_size, "no memory to open the ledger");
 	return r;
@@ -164,6 +176,16 @@ int query_borrow(struct query **out, sqlite3 *db)
 	return 0;
 }
 
+/* A directory that holds a ledger, or its file by name: a copy, a backup. */
+static bool find_ledger(struct query *q, const char *path)
+{
+	struct stat st;
+
+	if (stat(path, &st) == 0 && S_ISREG(st.st_mode))
+		return (size_t)snprintf(q->path, sizeof(q->path), "%s", path) < sizeof(q->path);
+	return storage_path(q->path, sizeof(q->path), path, LEDGER_FILE);
+}
+
 int query_open(struct query **out, const char *dir, char *err, size_t err_size)
 {
 	struct query *q = calloc(1, sizeof(*q));
@@ -173,7 +195,7 @@ int query_open(struct query **out, const char *dir, char *err, size_t err_size)
 		snprintf(err, err_size, "no memory to open the ledger");
 		return -ENOMEM;
 	}
-	if (storage_path(q->path, sizeof(q->path), dir, LEDGER_FILE))
+	if (find_ledger(q, dir))
 		r = open_checked(q, dir, err, err_size);
 	else
 		snprintf(err, err_size, "the path of %s is too long", dir);
@@ -181,6 +203,23 @@ int query_open(struct query **out, const char *dir, char *err, size_t err_size)
 		query_close(q);
 		return r;
 	}
+	*out = q;
+	return 0;
+}
+
+int query_adopt(struct query **out, sqlite3 *db)
+{
+	struct query *q = calloc(1, sizeof(*q));
+
+	if (!q)
+		return -ENOMEM;
+	if (add_functions(db)) {
+		free(q);
+		return -ENOMEM;
+	}
+	q->db = db;
+	q->version = SCHEMA_VERSION;
+	q->merged = true;
 	*out = q;
 	return 0;
 }
@@ -290,12 +329,12 @@ int query_prepare(struct query *q, struct sql *sql, sqlite3_stmt **out)
 
 /* ---- events ------------------------------------------------------------------------------ */
 
-static void put_events(struct sql *sql, const struct query_filter *filter, int64_t version,
+static void put_events(struct sql *sql, const struct query_filter *filter, bool by_time,
 		       int64_t after_seq, int64_t limit)
 {
 	text_puts(&sql->text, "SELECT c.seq,c.revision,c.event_id");
-	schema_list_sql(&sql->text, SCHEMA_FACETS, ",f.", version);
-	schema_list_sql(&sql->text, SCHEMA_CALLS, ",c.", version);
+	schema_list_sql(&sql->text, SCHEMA_FACETS, ",f.", sql->version);
+	schema_list_sql(&sql->text, SCHEMA_CALLS, ",c.", sql->version);
 	text_puts(&sql->text, " FROM calls c JOIN facets f ON f.id=c.facet"
 			      " JOIN (SELECT seq,started_at_us AS at_us FROM calls) s"
 			      " ON s.seq=c.seq WHERE c.seq>?");
@@ -306,9 +345,14 @@ static void put_events(struct sql *sql, const struct query_filter *filter, int64
 		sql_number(sql, filter_until(filter));
 	}
 	sql_where(sql, filter);
-	text_puts(&sql->text, limit > 0 ? " ORDER BY c.seq DESC LIMIT ?" : " ORDER BY c.seq");
-	if (limit > 0)
+	text_puts(&sql->text, " ORDER BY ");
+	if (limit > 0) {
+		text_puts(&sql->text, by_time ? "c.started_at_us DESC," : "");
+		text_puts(&sql->text, "c.seq DESC LIMIT ?");
 		sql_number(sql, limit);
+	} else {
+		text_puts(&sql->text, by_time ? "c.started_at_us,c.seq" : "c.seq");
+	}
 }
 
 static void load_event(sqlite3_stmt *stmt, struct event *event)
@@ -337,9 +381,9 @@ int query_events(struct query *q, const struct query_filter *filter, int64_t aft
 		return r;
 	if (limit > 0)
 		text_puts(&sql.text, "SELECT * FROM (");
-	put_events(&sql, filter, q->version, after_seq, limit);
+	put_events(&sql, filter, q->merged, after_seq, limit);
 	if (limit > 0)
-		text_puts(&sql.text, ") ORDER BY 1");
+		text_puts(&sql.text, q->merged ? ") ORDER BY started_at_us,seq" : ") ORDER BY seq");
 	r = query_prepare(q, &sql, &stmt);
 	while (r == 0 && (rc = sqlite3_step(stmt)) == SQLITE_ROW) {
 		load_event(stmt, &event);

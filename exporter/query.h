@@ -23,8 +23,9 @@ struct query;
 struct sqlite3;
 
 /*
- * Opens DIR/ledger.db for reading. Returns 0, or -errno with one line in err that says what to do:
- * -ENOENT no ledger there, -EACCES not allowed, -EBADMSG damaged or foreign, -ENOTSUP newer.
+ * Opens DIR/ledger.db for reading; dir may also be the file itself. Returns 0, or -errno with one
+ * line in err that says what to do: -ENOENT no ledger there, -EACCES not allowed, -EBADMSG damaged
+ * or foreign, -ENOTSUP newer.
  */
 int query_open(struct query **out, const char *dir, char *err, size_t err_size) TT_MUST_CHECK;
 /* Queries over the writer's own connection, which stays open. Returns 0 or -ENOMEM. */

@@ -7,6 +7,7 @@
 #define TT_QUERY_PARTS_H
 
 #include "exporter/query.h"
+#include "exporter/schema.h"
 #include "exporter/text.h"
 
 #include <limits.h>
@@ -20,12 +21,18 @@ struct query {
 	struct sqlite3 *db;
 	int64_t version; /* of the schema */
 	bool borrowed;	 /* db is not its own */
+	bool merged;	 /* made of several: the order of recording is that of time */
+	bool at_rest;	 /* opened as a file that nobody writes */
 	char path[PATH_MAX];
 	char error[QUERY_ERROR_MAX];
 };
 
 /* Where a fact is kept: a fact of calls cannot be answered from the roll-up. */
 enum fact_place { FACT_FACET, FACT_PERIOD, FACT_CALL, FACT_TAG };
+
+/* Of a row s of `rollup`: the calls of its hour are gone, so that it stands for them. */
+#define QUERY_SUMS_ONLY \
+	"s.hour<ifnull((SELECT value FROM meta WHERE key='" SCHEMA_DETAIL_SINCE "'),0)/3600000000"
 
 /* The version of the schema that knows of calls made on behalf of others. */
 #define QUERY_PAYER_SINCE 3
@@ -71,6 +78,12 @@ int query_calendar_functions(struct sqlite3 *db) TT_MUST_CHECK;
 /* -ENOTSUP when a fact of the filter or the keys is younger than the ledger. */
 int query_check_facts(struct query *q, const struct query_filter *filter,
 		      const struct query_key *keys, size_t key_count) TT_MUST_CHECK;
+/* The URI q was opened with, to attach it elsewhere. */
+void query_uri(const struct query *q, struct text *uri);
+/* A query over a merged database of this version's schema, which is q's from now on. 0 or -ENOMEM.
+ */
+int query_adopt(struct query **out, struct sqlite3 *db) TT_MUST_CHECK;
+
 /* Compiles and binds; sql may be freed then, but not the texts behind its values. */
 int query_prepare(struct query *q, struct sql *sql, struct sqlite3_stmt **out) TT_MUST_CHECK;
 /* Says what SQLite's rc means in q->error. Returns -errno. */

@@ -219,17 +219,9 @@ void schema_rollup_list_sql(struct text *sql, const char *prefix, bool of_calls,
 	}
 }
 
-void schema_rollup_sql(struct text *sql, const char *condition)
+static void put_rollup_sums(struct text *sql)
 {
-	schema_rollup_into_sql(sql, "rollup", condition);
-}
-
-void schema_rollup_into_sql(struct text *sql, const char *table, const char *condition)
-{
-	text_printf(sql, "INSERT INTO %s SELECT ", table);
-	schema_rollup_list_sql(sql, "", true, SCHEMA_VERSION);
-	text_printf(sql, " FROM calls WHERE %s ON CONFLICT(hour,facet) DO UPDATE SET calls=calls+1",
-		    condition);
+	text_puts(sql, " ON CONFLICT(hour,facet) DO UPDATE SET calls=calls+excluded.calls");
 	for (size_t i = 0; i < ARRAY_LEN(call_columns); i++) {
 		const char *name = call_columns[i].name;
 
@@ -242,6 +234,27 @@ void schema_rollup_into_sql(struct text *sql, const char *table, const char *con
 		text_printf(sql, ",%s_hi=%s_hi+excluded.%s_hi,%s_lo=%s_lo+excluded.%s_lo", name,
 			    name, name, name, name, name);
 	}
+}
+
+void schema_rollup_into_sql(struct text *sql, const char *table, const char *condition)
+{
+	text_printf(sql, "INSERT INTO %s SELECT ", table);
+	schema_rollup_list_sql(sql, "", true, SCHEMA_VERSION);
+	text_printf(sql, " FROM calls WHERE %s", condition);
+	put_rollup_sums(sql);
+}
+
+void schema_rollup_sql(struct text *sql, const char *condition)
+{
+	schema_rollup_into_sql(sql, "rollup", condition);
+}
+
+void schema_rollup_add_sql(struct text *sql, const char *table)
+{
+	text_puts(sql, "INSERT INTO rollup SELECT ");
+	schema_rollup_list_sql(sql, "", false, SCHEMA_VERSION);
+	text_printf(sql, " FROM %s WHERE true", table);
+	put_rollup_sums(sql);
 }
 
 void schema_rollup_columns_sql(struct text *sql)
@@ -407,8 +420,24 @@ void schema_list_sql(struct text *sql, enum schema_table table, const char *pref
 		if (column_since(c) <= version)
 			text_printf(sql, "%s%s", prefix, c->name);
 		else
-			text_puts(sql, ",NULL");
+			text_printf(sql, ",NULL AS %s", c->name);
 	}
+}
+
+void schema_json_sql(struct text *sql, enum schema_table table)
+{
+	for (size_t i = 0; i < schema_column_count[table]; i++)
+		text_printf(sql, ",json_extract(?1,'$.%s')", schema_columns[table][i].name);
+}
+
+const char *schema_column_name(enum schema_table table, size_t index, enum schema_kind *kind)
+{
+	const struct schema_column *c = &schema_columns[table][index];
+
+	*kind = column_is_text(c) ? SCHEMA_TEXT : SCHEMA_NUMBER;
+	if (c->type == COL_RAW || c->type == COL_TAGS)
+		*kind = SCHEMA_JSON;
+	return c->name;
 }
 
 void schema_insert_sql(struct text *sql, enum schema_table table)

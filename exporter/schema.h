@@ -38,7 +38,7 @@ void schema_migrate_sql(struct text *sql, int64_t version);
 void schema_insert_sql(struct text *sql, enum schema_table table);
 /*
  * "p.a,p.b,..." of a table's columns in order, for SELECT from a ledger of that version: NULL in
- * place of what it has not.
+ * place of what it has not, under its name.
  */
 void schema_list_sql(struct text *sql, enum schema_table table, const char *prefix,
 		     int64_t version);
@@ -47,11 +47,27 @@ void schema_rollup_sql(struct text *sql, const char *condition);
 /* The same into another table that has these columns, behind its name in CREATE TABLE. */
 void schema_rollup_into_sql(struct text *sql, const char *table, const char *condition);
 void schema_rollup_columns_sql(struct text *sql);
+/* Adds the rows of a table that has the columns of `rollup` to it. */
+void schema_rollup_add_sql(struct text *sql, const char *table);
 /*
  * The columns of `rollup` in order, from it or from `calls` seen as such rows, in a ledger of that
  * version: 0 in place of what it has not.
  */
 void schema_rollup_list_sql(struct text *sql, const char *prefix, bool of_calls, int64_t version);
+
+/*
+ * ",json_extract(?1,'$.a'),..." of a table's columns in order: what an exported line holds of them,
+ * as integers, texts and NULL. What a line need not hold, an older version's did not.
+ */
+void schema_json_sql(struct text *sql, enum schema_table table);
+/*
+ * The first of a table's columns, from result column `first` on, that no call can hold (a text
+ * where a number belongs, a name that is not known, a count below 0), or NULL.
+ */
+const char *schema_refuses(struct sqlite3_stmt *stmt, int first, enum schema_table table);
+/* A table's columns by name, as the ledger keeps them, for exports. */
+enum schema_kind { SCHEMA_NUMBER, SCHEMA_TEXT, SCHEMA_JSON };
+const char *schema_column_name(enum schema_table table, size_t index, enum schema_kind *kind);
 
 /* One table's columns of a call, encoded for the queue; equal bytes = equal columns. */
 void schema_pack(struct text *out, enum schema_table table, const struct call *call);

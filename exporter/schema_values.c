@@ -173,6 +173,66 @@ size_t schema_bind(struct sqlite3_stmt *stmt, int first, enum schema_table table
 	return (size_t)(p - packed.ptr);
 }
 
+/* ---- what others wrote -------------------------------------------------------------------- */
+
+static bool name_known(const struct schema_column *c, struct slice name)
+{
+	for (uint32_t i = 0; i < c->size; i++) {
+		if (slice_eq(slice_of(c->names[i]), name))
+			return true;
+	}
+	return false;
+}
+
+static bool text_fits(struct sqlite3_stmt *stmt, int at, const struct schema_column *c)
+{
+	struct slice text = {(const char *)sqlite3_column_text(stmt, at),
+			     (size_t)sqlite3_column_bytes(stmt, at)};
+
+	if (sqlite3_column_type(stmt, at) != SQLITE_TEXT || memchr(text.ptr, 0, text.len))
+		return false;
+	if (c->type == COL_TAGS)
+		return text.len < TAGS_JSON_MAX;
+	return c->type == COL_ENUM ? name_known(c, text) : text.len < c->size;
+}
+
+static bool number_fits(struct sqlite3_stmt *stmt, int at, const struct schema_column *c)
+{
+	int64_t value = sqlite3_column_int64(stmt, at);
+
+	if (sqlite3_column_type(stmt, at) != SQLITE_INTEGER)
+		return false;
+	switch (c->type) {
+	case COL_BOOL:
+		return value == 0 || value == 1;
+	case COL_INT:
+		return value >= 0 && value <= INT32_MAX;
+	case COL_U32:
+	case COL_UID:
+		return value >= 0 && value <= UINT32_MAX;
+	default:
+		/* What caching saved may be below 0: it cost more. */
+		return value >= 0 || !strcmp(c->name, "cache_savings_pusd");
+	}
+}
+
+const char *schema_refuses(struct sqlite3_stmt *stmt, int first, enum schema_table table)
+{
+	for (size_t i = 0; i < schema_column_count[table]; i++) {
+		const struct schema_column *c = &schema_columns[table][i];
+		int at = first + (int)i;
+
+		if (sqlite3_column_type(stmt, at) == SQLITE_NULL) {
+			if (!strcmp(c->name, "started_at_us"))
+				return c->name;
+			continue;
+		}
+		if (column_is_text(c) ? !text_fits(stmt, at, c) : !number_fits(stmt, at, c))
+			return c->name;
+	}
+	return NULL;
+}
+
 /* ---- back to a call ---------------------------------------------------------------------- */
 
 static enum tag_source tag_source_of(const char *name)

@@ -34,6 +34,7 @@ int cmd_events(int argc, char **argv);
 int cmd_spend(int argc, char **argv);
 int cmd_whatif(int argc, char **argv);
 int cmd_forecast(int argc, char **argv);
+int cmd_export(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 int cmd_prices(int argc, char **argv);
 int cmd_reprice(int argc, char **argv);

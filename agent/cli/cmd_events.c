@@ -85,6 +85,7 @@ int cmd_events(int argc, char **argv)
 		{.name = "until", .text = &shared.until},
 		{.name = "where", .text = &shared.where},
 		{.name = "timezone", .text = &shared.timezone},
+		{.name = "ledger", .list = &shared.ledgers},
 		{.name = "limit", .text = &limit_text},
 		{.name = "follow", .boolean = &follow, .letter = "f"},
 		{.name = "wide", .boolean = &wide},
@@ -98,6 +99,9 @@ int cmd_events(int argc, char **argv)
 		return rc;
 	if (argc > 1)
 		return cli_fail(EXIT_USAGE, "events", "takes no operand '%.60s'", argv[1]);
+	if (follow && shared.ledgers.count)
+		return cli_fail(EXIT_USAGE, "events",
+				"--follow reads the agent's own ledger: leave out --ledger");
 	if (!parse_limit(limit_text, &limit))
 		return cli_fail(EXIT_USAGE, "events", "--limit: a number above 0 is needed");
 	if (!output_form_parse(config.output, &form))
@@ -106,6 +110,6 @@ int cmd_events(int argc, char **argv)
 	if (rc == EXIT_OK)
 		rc = query_flags_parse(&shared, "events", &filter);
 	if (rc == EXIT_OK)
-		rc = query_flags_open(&q, "events", config.storage_path);
+		rc = query_flags_open_many(&q, "events", &shared, &filter, config.storage_path);
 	return rc == EXIT_OK ? print_events(q, &filter, limit, follow, form, wide) : rc;
 }

@@ -137,6 +137,7 @@ int cmd_spend(int argc, char **argv)
 		{.name = "until", .text = &shared.until},
 		{.name = "timezone", .text = &shared.timezone},
 		{.name = "where", .text = &shared.where},
+		{.name = "ledger", .list = &shared.ledgers},
 		{.name = NULL},
 	};
 	int rc = cli_begin(&config, &argc, argv, own, help);
@@ -153,6 +154,6 @@ int cmd_spend(int argc, char **argv)
 	if (rc == EXIT_OK)
 		rc = query_flags_parse(&shared, "spend", &filter);
 	if (rc == EXIT_OK)
-		rc = query_flags_open(&q, "spend", config.storage_path);
+		rc = query_flags_open_many(&q, "spend", &shared, &filter, config.storage_path);
 	return rc == EXIT_OK ? spend(q, &filter, &print, period != NULL) : rc;
 }

@@ -12,6 +12,7 @@ const struct command commands[] = {
 	{"spend", cmd_spend, "who spent what, grouped by any recorded fact"},
 	{"whatif", cmd_whatif, "what recorded calls would have cost at another model"},
 	{"forecast", cmd_forecast, "what the month will come to, from the days before"},
+	{"export", cmd_export, "the ledger as JSON lines, CSV, or FOCUS 1.2 for finance"},
 	{"doctor", cmd_doctor, "what this kernel can do, what is read, what is not and why"},
 	{"exec", cmd_exec, "run a command and print what it and its children cost"},
 	{"prices", cmd_prices, "the price table: look, check, compare, add, import"},

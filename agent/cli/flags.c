@@ -47,6 +47,7 @@ static int take_flag(const struct cli_flag *flag, const char *command, int argc,
 {
 	const char *arg = argv[*at];
 	const char *equals = arg[1] == '-' ? strchr(arg, '=') : NULL;
+	const char *value;
 
 	if (flag->boolean) {
 		if (equals)
@@ -57,7 +58,15 @@ static int take_flag(const struct cli_flag *flag, const char *command, int argc,
 	if (!equals && *at + 1 >= argc)
 		return cli_fail(EXIT_USAGE, command, "--%s: value missing; write --%s=VALUE",
 				flag->name, flag->name);
-	*flag->text = equals ? equals + 1 : argv[++*at];
+	value = equals ? equals + 1 : argv[++*at];
+	if (flag->text) {
+		*flag->text = value;
+		return CLI_GO_ON;
+	}
+	if (flag->list->count == CLI_LIST_MAX)
+		return cli_fail(EXIT_USAGE, command, "--%s: at most %d times", flag->name,
+				CLI_LIST_MAX);
+	flag->list->item[flag->list->count++] = value;
 	return CLI_GO_ON;
 }
 

@@ -9,12 +9,21 @@
 #include "agent/cli/cli.h"
 #include "agent/config/config.h"
 
+#define CLI_LIST_MAX 64
+
+/* The values of a flag that may be given several times, in order. */
+struct cli_list {
+	const char *item[CLI_LIST_MAX]; /* borrowed from argv */
+	size_t count;
+};
+
 /* A flag of one command: exactly one target is set. The list ends with a NULL name. */
 struct cli_flag {
-	const char *name;   /* without dashes */
-	bool *boolean;	    /* --name */
-	const char **text;  /* --name=V or --name V; borrowed from argv */
-	const char *letter; /* "b" for -b, or NULL */
+	const char *name;      /* without dashes */
+	bool *boolean;	       /* --name */
+	const char **text;     /* --name=V or --name V; borrowed from argv */
+	struct cli_list *list; /* as text, any number of times */
+	const char *letter;    /* "b" for -b, or NULL */
 };
 
 #define CLI_GO_ON (-1)

@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/cli/query_flags.h"
 
+#include "agent/base/clock.h"
+#include "agent/cli/progress.h"
 #include "exporter/calendar.h"
+#include "exporter/merge.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <time.h>
 
 int query_flags_zone(const struct query_flags *flags, const char *command,
@@ -110,14 +114,46 @@ int query_flags_parse(const struct query_flags *flags, const char *command,
 	return rc == EXIT_OK ? parse_where(command, flags->where, filter) : rc;
 }
 
-int query_flags_open(struct query **out, const char *command, const char *dir)
+static int open_failed(int r, const char *command, const char *err)
 {
-	char err[QUERY_ERROR_MAX];
-	int r = query_open(out, dir, err, sizeof(err));
-
 	if (r == 0)
 		return EXIT_OK;
 	return cli_fail(r == -EACCES ? EXIT_PRIVILEGE : EXIT_STORAGE, command, "%s", err);
+}
+
+int query_flags_open(struct query **out, const char *command, const char *dir)
+{
+	char err[QUERY_ERROR_MAX] = "";
+
+	return open_failed(query_open(out, dir, err, sizeof(err)), command, err);
+}
+
+static void tell_reading(void *user, const char *path)
+{
+	const uint64_t *since_ns = user;
+	char what[128];
+
+	snprintf(what, sizeof(what), "reading %s", path);
+	progress_show(what, (int64_t)((clock_mono_ns() - *since_ns) / NSEC_PER_SEC), 0, "s");
+}
+
+int query_flags_open_many(struct query **out, const char *command, const struct query_flags *flags,
+			  const struct query_filter *filter, const char *dir)
+{
+	uint64_t since_ns = clock_mono_ns();
+	const struct query_sources sources = {
+		.paths = flags->ledgers.count ? flags->ledgers.item : &dir,
+		.count = flags->ledgers.count ? flags->ledgers.count : 1,
+		.since_us = filter->since_us,
+		.until_us = filter->until_us,
+		.progress = tell_reading,
+		.user = &since_ns,
+	};
+	char err[QUERY_ERROR_MAX] = "";
+	int r = query_open_many(out, &sources, err, sizeof(err));
+
+	progress_end();
+	return open_failed(r, command, err);
 }
 
 void query_closep(struct query **q)

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the commands over the ledger share: time zone, time bounds, facts to group by, conditions,
- * and opening the ledger with its codes.
+ * What the commands over ledgers share: time zone, time bounds, facts to group by, conditions,
+ * and opening ledgers with their codes.
  */
 #ifndef TT_CLI_QUERY_FLAGS_H
 #define TT_CLI_QUERY_FLAGS_H
 
-#include "agent/cli/cli.h"
-#include "agent/config/config.h"
+#include "agent/cli/flags.h"
 #include "exporter/query.h"
 
 #define QUERY_FLAGS_HELP                                                                      \
@@ -17,13 +16,17 @@
 	"  --timezone=Z   zone of dates, days and months, like Europe/Berlin (default: the\n" \
 	"                 option report.timezone, else UTC)\n"                                \
 	"  --where=K=V    only calls with this fact; several joined by commas; V may be\n"    \
-	"                 (none)\n"
+	"                 (none)\n"                                                           \
+	"  --ledger=PATH  this ledger: a directory, its ledger.db, or what export "           \
+	"--format=jsonl\n"                                                                    \
+	"                 wrote; several times: all of them as one, each call once\n"
 
 struct query_flags {
 	const char *since;
 	const char *until;
 	const char *where;
-	const char *timezone; /* NULL: that of report.timezone, as query_flags_zone says */
+	const char *timezone;	 /* NULL: that of report.timezone, as query_flags_zone says */
+	struct cli_list ledgers; /* none: the state directory's */
 };
 
 /*
@@ -54,6 +57,10 @@ int query_flags_by(const char *command, const char *flag, const char *by,
 
 /* Returns EXIT_OK, EXIT_PRIVILEGE or EXIT_STORAGE after one line on stderr. */
 int query_flags_open(struct query **out, const char *command, const char *dir) TT_MUST_CHECK;
+
+/* The same for the ledgers of --ledger, or dir's where none is given. */
+int query_flags_open_many(struct query **out, const char *command, const struct query_flags *flags,
+			  const struct query_filter *filter, const char *dir) TT_MUST_CHECK;
 
 /* One line that names every fact, behind an unknown one. */
 int query_flags_unknown_key(const char *command, const char *flag, struct slice name);
