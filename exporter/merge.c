@@ -378,6 +378,10 @@ static const char choose_sums[] =
 	"c.ledger=best.ledger);"
 	"DROP TABLE best;";
 
+/*
+ * Corrections stand for the closed months of all ledgers, which are no months here: one of no time
+ * has them.
+ */
 static void put_tables(struct text *sql)
 {
 	for (enum record_kind kind = 0; kind < RECORD_KINDS; kind++) {
@@ -404,6 +408,11 @@ static int put_together(struct merge *m)
 	text_puts(&sql, "BEGIN;");
 	text_puts(&sql, choose_sums);
 	put_tables(&sql);
+	text_printf(&sql,
+		    "INSERT INTO meta SELECT '" SCHEMA_DETAIL_SINCE
+		    "',(max(hour)+1)*%lld FROM sums "
+		    "HAVING max(hour) NOTNULL;",
+		    SCHEMA_US_PER_HOUR);
 	schema_rollup_sql(&sql, "true");
 	text_puts(&sql, ";");
 	schema_rollup_add_sql(&sql, "sums");

@@ -368,23 +368,13 @@ static void load_event(sqlite3_stmt *stmt, struct event *event)
 	schema_load(stmt, 3 + (int)schema_column_count[SCHEMA_FACETS], SCHEMA_CALLS, &event->call);
 }
 
-int query_events(struct query *q, const struct query_filter *filter, int64_t after_seq,
-		 int64_t limit, int (*each)(void *user, const struct event *event), void *user)
+static int read_events(struct query *q, struct sql *sql,
+		       int (*each)(void *user, const struct event *event), void *user)
 {
-	struct sql sql = {.text = TEXT_INIT(QUERY_SQL_MAX), .version = q->version};
 	sqlite3_stmt *stmt = NULL;
 	struct event event;
-	int r, rc = SQLITE_ROW;
+	int rc = SQLITE_ROW, r = query_prepare(q, sql, &stmt);
 
-	r = query_check_facts(q, filter, NULL, 0);
-	if (r)
-		return r;
-	if (limit > 0)
-		text_puts(&sql.text, "SELECT * FROM (");
-	put_events(&sql, filter, q->merged, after_seq, limit);
-	if (limit > 0)
-		text_puts(&sql.text, q->merged ? ") ORDER BY started_at_us,seq" : ") ORDER BY seq");
-	r = query_prepare(q, &sql, &stmt);
 	while (r == 0 && (rc = sqlite3_step(stmt)) == SQLITE_ROW) {
 		load_event(stmt, &event);
 		r = each(user, &event);
@@ -392,8 +382,36 @@ int query_events(struct query *q, const struct query_filter *filter, int64_t aft
 	if (r == 0 && rc != SQLITE_DONE)
 		r = query_fail(q, rc);
 	sqlite3_finalize(stmt);
-	text_free(&sql.text);
+	text_free(&sql->text);
 	return r;
+}
+
+int query_events(struct query *q, const struct query_filter *filter, int64_t after_seq,
+		 int64_t limit, int (*each)(void *user, const struct event *event), void *user)
+{
+	struct sql sql = {.text = TEXT_INIT(QUERY_SQL_MAX), .version = q->version};
+	int r = query_check_facts(q, filter, NULL, 0);
+
+	if (r)
+		return r;
+	if (limit > 0)
+		text_puts(&sql.text, "SELECT * FROM (");
+	put_events(&sql, filter, q->merged, after_seq, limit);
+	if (limit > 0)
+		text_puts(&sql.text, q->merged ? ") ORDER BY started_at_us,seq" : ") ORDER BY seq");
+	return read_events(q, &sql, each, user);
+}
+
+int query_events_by_time(struct query *q, const struct query_filter *filter,
+			 int (*each)(void *user, const struct event *event), void *user)
+{
+	struct sql sql = {.text = TEXT_INIT(QUERY_SQL_MAX), .version = q->version};
+	int r = query_check_facts(q, filter, NULL, 0);
+
+	if (r)
+		return r;
+	put_events(&sql, filter, true, 0, 0);
+	return read_events(q, &sql, each, user);
 }
 
 /* ---- losses ------------------------------------------------------------------------------ */

@@ -78,6 +78,12 @@ int query_events(struct query *q, const struct query_filter *filter, int64_t aft
 		 int64_t limit, int (*each)(void *user, const struct event *event),
 		 void *user) TT_MUST_CHECK;
 
+/* The same of all the filter's events, by the time they began, whatever their order of recording.
+ */
+int query_events_by_time(struct query *q, const struct query_filter *filter,
+			 int (*each)(void *user, const struct event *event),
+			 void *user) TT_MUST_CHECK;
+
 /*
  * What was lost in a time (exporter/losses.h), as far as the ledger knows. Sums over such a time
  * are lower bounds.

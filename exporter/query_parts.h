@@ -69,6 +69,16 @@ static inline int64_t filter_until(const struct query_filter *filter)
 	return filter->until_us ? filter->until_us : INT64_MAX;
 }
 
+/* Only calls can answer it: a roll-up does not know its facts. */
+static inline bool filter_asks_of_calls(const struct query_filter *filter)
+{
+	for (size_t i = 0; i < filter->where_count; i++) {
+		if (filter->where[i].key.fact->place >= FACT_CALL)
+			return true;
+	}
+	return false;
+}
+
 /*
  * SQL of the calendar in force: calendar_label(UNIT,at_us), and calendar_cuts(UNIT,hour), true when
  * the UTC hour since 1970 is not all in one period. Returns 0 or -ENOMEM.

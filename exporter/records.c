@@ -135,21 +135,12 @@ static void put_table(struct sql *sql, const struct query *q, const struct query
 
 /* ---- reading ----------------------------------------------------------------------------- */
 
-static bool asks_of_calls(const struct query_filter *filter)
-{
-	for (size_t i = 0; i < filter->where_count; i++) {
-		if (filter->where[i].key.fact->place >= FACT_CALL)
-			return true;
-	}
-	return false;
-}
-
 /* Some kinds an older ledger does not have, or a condition cannot find. */
 static bool has_none(const struct query *q, const struct query_filter *filter,
 		     enum record_kind kind)
 {
 	if (kind == RECORD_SUM)
-		return asks_of_calls(filter);
+		return filter_asks_of_calls(filter);
 	return tables[kind].since > q->version;
 }
 

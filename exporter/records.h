@@ -2,8 +2,8 @@
 /*
  * What an export consists of, one JSON object a line: calls with every column the ledger keeps, and
  * what else a reader of several ledgers needs: sums of hours whose calls are gone by retention,
- * losses, the agent's runs, corrections of closed months. Columns have the ledger's own names and
- * values, so that a line read back (exporter/merge.h) is the row it was.
+ * losses, the agent's runs, corrections of months that are closed. Columns have the ledger's own
+ * names and values, so that a line read back (exporter/merge.h) is the row it was.
  */
 #ifndef TT_RECORDS_H
 #define TT_RECORDS_H

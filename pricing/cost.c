@@ -21,6 +21,7 @@ struct rate {
 struct amount {
 	__int128 tokens;
 	__int128 fees;
+	struct price_terms *terms; /* NULL, or what the sum is made of */
 };
 
 static bool factor_times(struct factor *f, struct factor by)
@@ -76,6 +77,15 @@ static enum unpriced_reason add_term(__int128 *sum, enum price_kind kind, int64_
 	return UNPRICED_NOT;
 }
 
+static void note_term(const struct amount *amount, int meter, enum price_kind kind, int64_t units,
+		      int64_t pusd)
+{
+	struct price_terms *terms = amount->terms;
+
+	if (terms && terms->count < METERS)
+		terms->term[terms->count++] = (struct price_term){meter, kind, units, pusd};
+}
+
 /* Audio told in seconds and in tokens (Mistral) is billed once: by the second where that has a
  * price.
  */
@@ -119,6 +129,7 @@ static enum unpriced_reason add_tokens(const struct rate *rate, const struct usa
 			continue;
 		if (!token_price(rate, price_of_token[i], &pusd))
 			return UNPRICED_UNIT_MISSING;
+		note_term(amount, i, price_of_token[i], usage->tokens[i], pusd);
 		reason = add_term(&amount->tokens, price_of_token[i], usage->tokens[i], pusd);
 		if (reason != UNPRICED_NOT)
 			return reason;
@@ -127,13 +138,14 @@ static enum unpriced_reason add_tokens(const struct rate *rate, const struct usa
 }
 
 /* A fee that every call has when it has a price; no price is no fee. */
-static enum unpriced_reason add_if_priced(const struct rate *rate, enum price_kind kind,
+static enum unpriced_reason add_if_priced(const struct rate *rate, int meter, enum price_kind kind,
 					  int64_t units, struct amount *amount)
 {
 	int64_t pusd;
 
 	if (units <= 0 || !fee_price(rate, kind, &pusd))
 		return UNPRICED_NOT;
+	note_term(amount, meter, kind, units, pusd);
 	return add_term(&amount->fees, kind, units, pusd);
 }
 
@@ -149,14 +161,16 @@ static enum unpriced_reason add_fees(const struct rate *rate, const struct call 
 			continue;
 		if (!fee_price(rate, price_of_tool[i], &pusd))
 			return UNPRICED_UNIT_MISSING;
+		note_term(amount, METER_TOOLS + i, price_of_tool[i], call->usage.tool_units[i],
+			  pusd);
 		reason = add_term(&amount->fees, price_of_tool[i], call->usage.tool_units[i], pusd);
 		if (reason != UNPRICED_NOT)
 			return reason;
 	}
-	reason = add_if_priced(rate, PRICE_REQUEST, 1, amount);
+	reason = add_if_priced(rate, METER_REQUEST, PRICE_REQUEST, 1, amount);
 	if (reason != UNPRICED_NOT)
 		return reason;
-	return add_if_priced(rate, PRICE_DURATION, call->duration_us, amount);
+	return add_if_priced(rate, METER_DURATION, PRICE_DURATION, call->duration_us, amount);
 }
 
 /* (tokens x token factor + fees) x factor, to the nearest picodollar, ties to even. */
@@ -301,6 +315,22 @@ static enum unpriced_reason rate_select(const struct period *period,
 	return UNPRICED_NOT;
 }
 
+/* All terms of the call's usage under one period, and what they are multiplied by. */
+static enum unpriced_reason add_all(const struct catalog *c, const struct call *call,
+				    const char *provider, const struct period *period,
+				    struct rate *rate, struct amount *amount, char *id,
+				    size_t id_size)
+{
+	enum unpriced_reason reason =
+		rate_select(period, catalog_provider(c, provider), call, rate, id, id_size);
+
+	if (reason == UNPRICED_NOT)
+		reason = add_tokens(rate, &call->usage, amount);
+	if (reason == UNPRICED_NOT)
+		reason = add_fees(rate, call, amount);
+	return reason;
+}
+
 /* The price of the call's usage under one period. id already holds "provider/model@from". */
 static enum unpriced_reason price_under(const struct catalog *c, const struct call *call,
 					const char *provider, const struct period *period,
@@ -311,11 +341,7 @@ static enum unpriced_reason price_under(const struct catalog *c, const struct ca
 	enum unpriced_reason reason;
 	struct rate rate;
 
-	reason = rate_select(period, catalog_provider(c, provider), call, &rate, id, id_size);
-	if (reason == UNPRICED_NOT)
-		reason = add_tokens(&rate, &call->usage, &amount);
-	if (reason == UNPRICED_NOT)
-		reason = add_fees(&rate, call, &amount);
+	reason = add_all(c, call, provider, period, &rate, &amount, id, id_size);
 	if (reason == UNPRICED_NOT)
 		reason = settle(&amount, rate.tokens, factor, pusd);
 	return reason;
@@ -511,4 +537,46 @@ void price_call(const struct catalog *c, struct call *call)
 		call->basis = BASIS_PARTIAL;
 	if (call->billing_mode == BILLING_SUBSCRIPTION || !call->billable)
 		cost->cost_pusd = cost->cache_savings_pusd = 0;
+}
+
+/* --- what a cost is made of -------------------------------------------------------------- */
+
+static bool terms_under(const struct catalog *c, const struct call *call, const char *provider,
+			const struct period *period, struct price_terms *terms)
+{
+	struct amount amount = {.terms = terms};
+	char id[CALL_NAME_MAX] = "";
+	struct rate rate;
+
+	terms->count = 0;
+	if (!period || add_all(c, call, provider, period, &rate, &amount, id, sizeof(id))) {
+		terms->count = 0;
+		return false;
+	}
+	terms->tokens = rate.tokens;
+	terms->all = FACTOR_ONE;
+	return true;
+}
+
+void price_terms(const struct catalog *c, const struct call *call, struct price_terms *list,
+		 struct price_terms *cost)
+{
+	const struct model *model = catalog_find_call(c, call);
+	const struct override *o = override_find(c, call, model);
+	const struct period *period = model ? period_at(model, call->started_at_us) : NULL;
+	const char *provider = model ? model->provider : "";
+	bool own = o && o->has_prices, self_hosted = call->role == ROLE_SELF_HOSTED;
+
+	list->count = cost->count = 0;
+	if (own && !terms_under(c, call, call->provider, &o->period, cost))
+		cost->count = 0;
+	if (!self_hosted && !terms_under(c, call, provider, period, list))
+		list->count = 0;
+	if (own && list->count == 0)
+		*list = *cost;
+	if (own || self_hosted)
+		return;
+	*cost = *list;
+	if (o)
+		cost->all = o->factor;
 }

@@ -9,6 +9,7 @@
 #include "agent/base/hash.h"
 #include "pricing/catalog.h"
 #include "pricing/kinds.h"
+#include "pricing/meters.h"
 
 #define PRICE_FILE_MAX_BYTES	(16u << 20)
 #define PRICE_FILES_MAX		256
@@ -120,6 +121,21 @@ struct name_entry {
 	UT_hash_handle hh;
 };
 
+/* One summand of a price: so many counted units at pusd for price_kinds[kind].per of them. */
+struct price_term {
+	int meter; /* pricing/meters.h */
+	enum price_kind kind;
+	int64_t units;
+	int64_t pusd;
+};
+
+/* (terms of token kinds x tokens + other terms) x all. No terms: it has no price. */
+struct price_terms {
+	struct price_term term[METERS];
+	int count;
+	struct factor tokens, all;
+};
+
 /* Selectors of an override, weakest first: the bit is its weight. */
 enum override_selector {
 	SELECT_PROVIDER,
@@ -189,6 +205,10 @@ const struct model *catalog_find_call(const struct catalog *c, const struct call
 const struct provider_facts *catalog_provider(const struct catalog *c, const char *provider);
 const struct period *period_at(const struct model *model, int64_t when_us);
 bool period_holds(const struct period *p, int64_t when_us);
+
+/* The terms of a call's public price and of what this account owes, as price_call sums them. */
+void price_terms(const struct catalog *c, const struct call *call, struct price_terms *list,
+		 struct price_terms *cost);
 
 /* Adds the overrides of one file, already parsed. */
 int overrides_read(struct reader *r, struct catalog *c, const struct cJSON *root);

@@ -12,8 +12,9 @@
 
 static void help(void)
 {
-	printf("usage: tolltap export --format=csv|jsonl [flags]\n\n"
+	printf("usage: tolltap export --format=focus-csv|csv|jsonl [flags]\n\n"
 	       "Writes what the ledger holds to stdout, or to a file.\n"
+	       "  focus-csv  FOCUS 1.2: one row per hour, meter and attribution, for finance\n"
 	       "  csv        one row per call, with every column the ledger keeps\n"
 	       "  jsonl      the same as JSON lines, and all else another ledger needs: what\n"
 	       "             --ledger reads back, without loss\n\n"
@@ -29,6 +30,7 @@ static const struct {
 	int (*write)(struct export *e, bool *query_failed);
 	bool prices;
 } forms[] = {
+	{"focus-csv", export_focus, true},
 	{"csv", export_csv, false},
 	{"jsonl", export_jsonl, false},
 };
@@ -85,17 +87,17 @@ static void tell_doubts(struct export *e)
 {
 	struct query_losses lost;
 
-	if (e->unknown)
+	if (e->doubts.unknown)
 		fprintf(stderr,
 			"tolltap export: the cost of %lld calls is not known; their rows have cost "
 			"0 and x_CostState unknown\n",
-			(long long)e->unknown);
-	if (e->lower_bounds)
+			(long long)e->doubts.unknown);
+	if (e->doubts.doubted)
 		fprintf(stderr,
 			"tolltap export: the cost of %lld calls is a lower bound or an estimate; "
 			"see "
 			"x_CostState\n",
-			(long long)e->lower_bounds);
+			(long long)e->doubts.doubted);
 	if (query_losses(e->q, e->filter->since_us, e->filter->until_us, &lost) == 0 &&
 	    lost.occasions)
 		fprintf(stderr,
@@ -176,7 +178,7 @@ int cmd_export(int argc, char **argv)
 	if (argc > 1)
 		return cli_fail(EXIT_USAGE, "export", "takes no operand '%.60s'", argv[1]);
 	if (!form_parse(format, &form))
-		return cli_fail(EXIT_USAGE, "export", "--format: csv or jsonl");
+		return cli_fail(EXIT_USAGE, "export", "--format: focus-csv, csv or jsonl");
 	rc = query_flags_parse(&shared, "export", &filter);
 	if (rc == EXIT_OK)
 		rc = query_flags_open_many(&q, "export", &shared, &filter, config.storage_path);

@@ -4,6 +4,7 @@
 #define TT_CLI_EXPORT_H
 
 #include "agent/cli/progress.h"
+#include "agent/cli/focus.h"
 #include "exporter/query.h"
 
 #include <stdio.h>
@@ -16,9 +17,8 @@ struct export
 	const struct query_filter *filter;
 	const struct catalog *prices; /* for FOCUS; NULL: none could be loaded */
 	FILE *stream;
-	uint64_t rows;	      /* written */
-	int64_t unknown;      /* FOCUS: calls whose cost is not known */
-	int64_t lower_bounds; /* and whose cost is more than is known, or an estimate */
+	uint64_t rows;		    /* written */
+	struct focus_doubts doubts; /* of FOCUS */
 };
 
 /* Each returns 0, or -errno: of the query (query_error) when query_failed is set, else of writing.

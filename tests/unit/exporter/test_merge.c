@@ -243,6 +243,7 @@ static void a_line_read_back_is_the_row_it_was(void **state)
 	run_sql(0,
 		"INSERT INTO losses VALUES(3,1,2,'host_crash',4,5,6,7);"
 		"INSERT INTO runs VALUES(9,'node-1',10,11);"
+		"INSERT INTO periods VALUES(1,'2026-11',0,9,9,'me',NULL,NULL,0,0,0,0,0,'','');"
 		"INSERT INTO corrections VALUES(4,20,1,'reprice',1,2,1,0,-5,9223372036854775807);"
 		"UPDATE calls SET revision=3 WHERE seq=2");
 	q = open_query();
@@ -251,6 +252,7 @@ static void a_line_read_back_is_the_row_it_was(void **state)
 	assert_non_null(strstr(before, "9223372036854775807"));
 	assert_non_null(strstr(before, "\"record\":\"loss\""));
 	assert_non_null(strstr(before, "\"record\":\"run\""));
+	assert_non_null(strstr(before, "\"record\":\"correction\""));
 	q = open_paths(lines, 1);
 	after = export_to(second, q);
 	query_close(q);
