@@ -9,6 +9,15 @@
 #include <sqlite3.h>
 #include <stdio.h>
 
+/* An allocation failure leaves the element out; it never exits. */
+#define HASH_NONFATAL_OOM	   1
+#define uthash_nonfatal_oom(group) ((group)->left_out = true)
+/* The default's switch falls through, which clang's warnings refuse. */
+#define HASH_FUNCTION(key, len, hash) HASH_OAT(key, len, hash)
+#include <uthash.h>
+
+#define GROUP_KEY_MAX (QUERY_KEYS_MAX * (64u << 10)) /* a tag's text is the longest fact */
+
 /* The version of the schema that records what caching saved. */
 #define SAVINGS_SINCE 4
 
@@ -204,16 +213,16 @@ static void put_one_by_one(struct sql *sql, const struct query_filter *filter, b
 
 /* ---- the statement ------------------------------------------------------------------------- */
 
-static void put_sums(struct sql *sql)
+/* What rows are summed by is done in memory: GROUP BY would sort them all, on disk when many. */
+static void put_amounts(struct sql *sql)
 {
-	text_puts(&sql->text, "f.basis,f.billing_mode,f.outcome,sum(s.calls),sum(s.cost_pusd_hi),"
-			      "sum(s.cost_pusd_lo),sum(s.list_cost_pusd_hi),"
-			      "sum(s.list_cost_pusd_lo),sum(s.cache_savings_pusd_hi),"
-			      "sum(s.cache_savings_pusd_lo),min(s.at_us)");
+	text_puts(&sql->text, "f.basis,f.billing_mode,f.outcome,s.calls,s.cost_pusd_hi,"
+			      "s.cost_pusd_lo,s.list_cost_pusd_hi,s.list_cost_pusd_lo,"
+			      "s.cache_savings_pusd_hi,s.cache_savings_pusd_lo,s.at_us");
 	for (int i = 0; i < TOKEN_KINDS; i++)
-		text_printf(&sql->text, ",sat_sum(s.%s)", token_kind_names[i]);
+		text_printf(&sql->text, ",s.%s", token_kind_names[i]);
 	for (int i = 0; i < TOOL_UNITS; i++)
-		text_printf(&sql->text, ",sat_sum(s.tool_%s)", tool_unit_names[i]);
+		text_printf(&sql->text, ",s.tool_%s", tool_unit_names[i]);
 }
 
 static void put_spend(struct sql *sql, const struct query_filter *filter,
@@ -232,7 +241,7 @@ static void put_spend(struct sql *sql, const struct query_filter *filter,
 		sql_key(sql, &keys[i]);
 		text_puts(&sql->text, ",");
 	}
-	put_sums(sql);
+	put_amounts(sql);
 	text_puts(&sql->text, " FROM (");
 	if (calls)
 		put_one_by_one(sql, filter, retried);
@@ -242,12 +251,6 @@ static void put_spend(struct sql *sql, const struct query_filter *filter,
 	text_puts(&sql->text, " JOIN facets f ON f.id=s.facet WHERE ");
 	text_puts(&sql->text, sql->version < QUERY_PAYER_SINCE ? "1" : "f.collapsed_by IS NULL");
 	sql_where(sql, filter);
-	text_puts(&sql->text, " GROUP BY f.basis,f.billing_mode,f.outcome");
-	for (size_t i = 0; i < key_count; i++)
-		text_printf(&sql->text, ",%zu", i + 1);
-	text_puts(&sql->text, " ORDER BY 1");
-	for (size_t i = 1; i < key_count; i++)
-		text_printf(&sql->text, ",%zu", i + 1);
 }
 
 static int name_index(const char *const *names, int count, const char *name)
@@ -259,7 +262,7 @@ static int name_index(const char *const *names, int count, const char *name)
 	return 0;
 }
 
-/* Columns of put_sums behind those of the group. */
+/* Columns of put_amounts behind those of the group. */
 enum sums {
 	SUM_BASIS,
 	SUM_MODE,
@@ -288,7 +291,7 @@ static int name_at(sqlite3_stmt *stmt, int column, const char *const *names, int
 	return name_index(names, count, (const char *)sqlite3_column_text(stmt, column));
 }
 
-/* One result row, a (group, basis, billing mode, outcome), as a part of its group's spend. */
+/* One result row, of one facet and hour or one call, as a part of its group's spend. */
 static void load_part(sqlite3_stmt *stmt, size_t key_count, struct spend *part)
 {
 	int at = (int)key_count;
@@ -335,10 +338,37 @@ static int by_group(const void *a, const void *b)
 	return 0;
 }
 
+/* Where the row of a group is: by its facts' texts, each with its length. */
+struct group {
+	UT_hash_handle hh;
+	size_t row;
+	bool left_out;
+	char key[];
+};
+
 struct spend_rows {
 	struct spend *row;
 	size_t count, cap;
+	struct group *groups; /* while they are folded */
+	struct text key;
 };
+
+/* The part's key in memory that is there already or grows. NULL without memory. */
+static const char *group_key(struct text *buffer, const struct spend *part, size_t key_count,
+			     size_t *len)
+{
+	buffer->len = 0;
+	for (size_t i = 0; i < key_count; i++) {
+		const char *fact = part->group[i];
+		uint32_t n = fact ? (uint32_t)strlen(fact) : UINT32_MAX;
+
+		text_append(buffer, &n, sizeof(n));
+		if (fact)
+			text_append(buffer, fact, n);
+	}
+	*len = buffer->len;
+	return text_cstr(buffer);
+}
 
 static int rows_append(struct spend_rows *rows, const struct spend *part, size_t key_count)
 {
@@ -366,14 +396,35 @@ static int rows_append(struct spend_rows *rows, const struct spend *part, size_t
 	return 0;
 }
 
-/* Parts of one group stand together: the result is ordered by the keys. */
+static int add_group(struct spend_rows *rows, const struct spend *part, size_t key_count,
+		     const char *key, size_t len)
+{
+	struct group *group = calloc(1, sizeof(*group) + len);
+
+	if (!group)
+		return -ENOMEM;
+	memcpy(group->key, key, len);
+	group->row = rows->count;
+	HASH_ADD_KEYPTR(hh, rows->groups, group->key, len, group);
+	if (group->left_out) {
+		free(group);
+		return -ENOMEM;
+	}
+	return rows_append(rows, part, key_count);
+}
+
 static int fold_part(struct query *q, struct spend_rows *rows, const struct spend *part,
 		     size_t key_count)
 {
-	struct spend *last = rows->count ? &rows->row[rows->count - 1] : NULL;
+	struct group *group;
+	size_t len;
+	const char *key = group_key(&rows->key, part, key_count, &len);
 
-	if (last && by_group(last, part) == 0) {
-		spend_add(last, part);
+	if (!key)
+		return query_fail(q, SQLITE_NOMEM);
+	HASH_FIND(hh, rows->groups, key, len, group);
+	if (group) {
+		spend_add(&rows->row[group->row], part);
 		return 0;
 	}
 	if (rows->count == QUERY_GROUPS_MAX) {
@@ -382,7 +433,19 @@ static int fold_part(struct query *q, struct spend_rows *rows, const struct spen
 			 QUERY_GROUPS_MAX);
 		return -E2BIG;
 	}
-	return rows_append(rows, part, key_count) ? query_fail(q, SQLITE_NOMEM) : 0;
+	return add_group(rows, part, key_count, key, len) ? query_fail(q, SQLITE_NOMEM) : 0;
+}
+
+/* What only the folding needed. */
+static void forget_groups(struct spend_rows *rows)
+{
+	struct group *group, *next;
+
+	HASH_ITER (hh, rows->groups, group, next) {
+		HASH_DEL(rows->groups, group);
+		free(group);
+	}
+	text_free(&rows->key);
 }
 
 static int by_cost(const void *a, const void *b)
@@ -444,6 +507,7 @@ static int read_groups(struct query *q, const struct query_filter *filter,
 	struct spend part;
 	int r, rc = SQLITE_ROW;
 
+	found->key = (struct text)TEXT_INIT(GROUP_KEY_MAX);
 	put_spend(&sql, filter, keys, key_count, retried);
 	r = query_prepare(q, &sql, &stmt);
 	while (r == 0 && (rc = sqlite3_step(stmt)) == SQLITE_ROW) {
@@ -454,6 +518,7 @@ static int read_groups(struct query *q, const struct query_filter *filter,
 		r = query_fail(q, rc);
 	sqlite3_finalize(stmt);
 	text_free(&sql.text);
+	forget_groups(found);
 	return r;
 }
 
