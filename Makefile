@@ -215,7 +215,7 @@ fuzz-long: ## fuzz each target, or T=name, for FUZZ_CPU_MINUTES=30; goes on wher
 
 # ---- bench ------------------------------------------------------------------------------------
 
-BENCH := $(addprefix $(BUILD)/tests/bench/,tls_loop socket_loop anchor anchor.bpf.o ledger_writer)
+BENCH := $(addprefix $(BUILD)/tests/bench/,tls_loop socket_loop anchor anchor.bpf.o ledger_writer ledger_retention)
 BENCH_ROWS ?= 10000000
 
 bench: bench-ledger ## what the probes cost, side by side, as ratios; a ledger of BENCH_ROWS=10000000
@@ -234,7 +234,7 @@ $(BUILD)/tests/bench/tls_loop: tests/bench/tls_loop.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $< -lssl -lcrypto
 
-$(BUILD)/tests/bench/anchor $(BUILD)/tests/bench/ledger_writer: $(BUILD)/tests/bench/%: tests/bench/%.c $(BUILD)/libtolltap.a
+$(addprefix $(BUILD)/tests/bench/,anchor ledger_writer ledger_retention): $(BUILD)/tests/bench/%: tests/bench/%.c $(BUILD)/libtolltap.a
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $< $(BUILD)/libtolltap.a $(LIBS)
 

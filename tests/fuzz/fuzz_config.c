@@ -78,6 +78,14 @@ static void must_keep_bounds(const struct config *c)
 
 	must_hold(c->provider_host_count <= CONFIG_HOSTS_MAX);
 	must_hold(c->never_host_count <= CONFIG_HOSTS_MAX);
+	must_hold(!c->keys || c->keys->count <= KEY_NAMES_MAX);
+	for (size_t i = 0; c->keys && i < c->keys->count; i++) {
+		const struct key_name *row = &c->keys->row[i];
+
+		must_hold(slice_is_hex(slice_of(row->fingerprint), FINGERPRINT_DIGITS) &&
+			  *row->name);
+		must_hold(key_names_find(c->keys, row->fingerprint) == row);
+	}
 	for (size_t i = 0; i < option_count; i++) {
 		const struct option *o = &options[i];
 
