@@ -1,0 +1,355 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""tolltap bill against a local server of the documented shapes: pages, faults, resuming, files."""
+import calendar
+import json
+import os
+import sqlite3
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "..", "lib"))
+import billing
+from billing import DAY, Billing, Raw
+from harness import main
+
+KEY = "sk-admin-test-0123456789"
+SINCE, UNTIL = "2026-11-01", "2026-11-06"
+FIRST = calendar.timegm((2026, 11, 1, 0, 0, 0))
+COSTS, COMPLETIONS = "/v1/organization/costs", "/v1/organization/usage/completions"
+A_COSTS, A_USAGE = "/v1/organizations/cost_report", "/v1/organizations/usage_report/messages"
+
+
+class Place:
+    """A state directory, a key file, and the command."""
+
+    def __init__(self, build, key=KEY):
+        self.tolltap = os.path.join(build, "tolltap")
+        self.tmp = tempfile.TemporaryDirectory(prefix="tolltap-bill-")
+        self.dir = self.tmp.name
+        self.state = os.path.join(self.dir, "state")
+        self.key_file = self.write("key", key + "\n", 0o600)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *args):
+        self.tmp.cleanup()
+
+    def write(self, name, text, mode=0o644):
+        path = os.path.join(self.dir, name)
+        with open(path, "wb") as f:
+            f.write(text if isinstance(text, bytes) else text.encode())
+        os.chmod(path, mode)
+        return path
+
+    def bill(self, *args, code=0, env=None, timeout=60):
+        done = subprocess.run(
+            [self.tolltap, "bill", *args, "--storage.path=" + self.state],
+            capture_output=True, text=True, timeout=timeout, env={**os.environ, **(env or {})})
+        assert done.returncode == code, (args, done.returncode, done.stdout, done.stderr)
+        for said in (done.stdout, done.stderr):
+            assert KEY not in said, "the key was printed"
+        return done
+
+    def pull(self, provider, server, *args, **more):
+        return self.bill("pull", provider, "--base-url=" + server.url, "--key-file=" +
+                         self.key_file, "--since=" + SINCE, "--until=" + UNTIL, *args, **more)
+
+    def rows(self, columns="*", where="1"):
+        with sqlite3.connect(os.path.join(self.state, "bills.db")) as db:
+            return db.execute("SELECT %s FROM rows JOIN bills ON bills.id=rows.bill WHERE %s "
+                              "ORDER BY rows.rowid" % (columns, where)).fetchall()
+
+    def total(self, currency="USD"):
+        return sum(row[0] for row in self.rows("amount", "done=1 AND currency='%s' AND amount "
+                                                         "NOT NULL" % currency))
+
+
+def openai_results(days=5):
+    """Two line items and one count for each day; amounts as numbers with digits to keep."""
+    costs, usage = {}, {}
+    for i in range(days):
+        day = FIRST + i * DAY
+        costs[day] = [
+            {"object": "organization.costs.result",
+             "amount": {"value": Raw("0.%012d" % (i + 60000000001)), "currency": "usd"},
+             "line_item": "gpt-4o-2024-08-06, input", "project_id": "proj_a",
+             "api_key_id": "key_1", "quantity": 1000 + i},
+            {"object": "organization.costs.result", "amount": {"value": 0.06, "currency": "usd"},
+             "line_item": "gpt-4o-2024-08-06, output", "project_id": "proj_b",
+             "api_key_id": "key_2"}]
+        usage[day] = [
+            {"object": "organization.usage.completions.result", "input_tokens": 1500,
+             "input_cached_tokens": 400, "input_uncached_tokens": 1100, "input_text_tokens": 1100,
+             "output_tokens": 70, "num_model_requests": 3, "project_id": "proj_a",
+             "api_key_id": "key_1", "model": "gpt-4o-2024-08-06", "batch": False,
+             "service_tier": "default"}]
+    empty = {}
+    base = "/v1/organization/usage/"
+    return {COSTS: costs, COMPLETIONS: usage, base + "embeddings": empty, base + "images": empty,
+            base + "audio_speeches": empty, base + "audio_transcriptions": empty,
+            base + "code_interpreter_sessions": empty}
+
+
+OPENAI_TOTAL = sum(60000000001 + i for i in range(5)) + 5 * 60000000000
+
+
+def anthropic_results():
+    return {
+        A_COSTS: {FIRST: [
+            {"amount": "123.78912", "currency": "USD", "cost_type": "tokens",
+             "description": "Claude Sonnet 4.5 Usage - Input Tokens",
+             "model": "claude-sonnet-4-5-20250929", "token_type": "uncached_input_tokens",
+             "service_tier": "standard", "context_window": "0-200k", "workspace_id": "ws_a",
+             "inference_geo": "global"},
+            {"amount": "1", "currency": "USD", "cost_type": "web_search",
+             "description": "Web Search", "model": None, "token_type": None,
+             "service_tier": None, "context_window": None, "workspace_id": None}]},
+        A_USAGE: {FIRST: [
+            {"uncached_input_tokens": 412630, "cache_read_input_tokens": 10,
+             "cache_creation": {"ephemeral_5m_input_tokens": 20, "ephemeral_1h_input_tokens": 30},
+             "output_tokens": 40, "server_tool_use": {"web_search_requests": 1},
+             "api_key_id": "apikey_1", "workspace_id": "ws_a",
+             "model": "claude-sonnet-4-5-20250929", "service_tier": "standard",
+             "context_window": "0-200k"}]}}
+
+
+def pages_become_rows(build):
+    with Place(build) as place, Billing(openai_results()) as server:
+        done = place.pull("openai", server, "--output=json")
+        reports = {r["report"]: r for r in map(json.loads, done.stdout.splitlines())}
+        assert reports["costs"]["pages"] == 3 and reports["costs"]["rows"] == 10, reports
+        assert reports["usage.completions"]["rows"] == 15, reports
+        assert place.total() == OPENAI_TOTAL, (place.total(), OPENAI_TOTAL)
+        counts = dict(place.rows("class,sum(quantity)", "report='usage.completions' GROUP BY 1"))
+        assert counts == {"input": 5500, "cache_read": 2000, "output": 350}, counts
+        path, query = server.requests[0]
+        assert path == COSTS and query["group_by[]"] == ["project_id", "api_key_id", "line_item"]
+        assert query["start_time"] == [str(FIRST)] and query["bucket_width"] == ["1d"]
+        mode = os.stat(os.path.join(place.state, "bills.db")).st_mode
+        assert stat.S_IMODE(mode) == 0o640, oct(mode)
+
+
+def amounts_in_cents_are_strings(build):
+    with Place(build) as place, Billing(anthropic_results()) as server:
+        place.pull("anthropic", server)
+        rows = place.rows("class,amount,quantity,model,tier,rows.project")
+        money = {(r[0], r[1]) for r in rows if r[1] is not None}
+        assert money == {("input", 1237891200000), ("web_search", 10000000000)}, money
+        counts = {r[0]: r[2] for r in rows if r[2] is not None}
+        assert counts == {"input": 412630, "cache_read": 10, "cache_write_5m": 20,
+                          "cache_write_1h": 30, "output": 40, "web_search": 1}, counts
+        path, query = server.requests[0]
+        assert path == A_COSTS and query["starting_at"] == ["2026-11-01T00:00:00Z"], query
+
+
+def pulled_twice_is_there_once(build):
+    with Place(build) as place, Billing(openai_results()) as server:
+        place.pull("openai", server)
+        before = place.rows("rows.provider,rows.from_s,model,class,amount,quantity")
+        place.pull("openai", server)
+        assert place.rows("rows.provider,rows.from_s,model,class,amount,quantity") == before
+        # A part of the days, and one project of them, replace just that.
+        for day in server.results[COSTS].values():
+            day[0]["amount"]["value"] = Raw("1.5")
+        place.bill("pull", "openai", "--base-url=" + server.url, "--key-file=" + place.key_file,
+                   "--since=2026-11-02", "--until=2026-11-03", "--project=proj_b")
+        assert place.total() == OPENAI_TOTAL, "a filter touched what it does not cover"
+        place.bill("pull", "openai", "--base-url=" + server.url, "--key-file=" + place.key_file,
+                   "--since=2026-11-02", "--until=2026-11-03", "--project=proj_a")
+        assert place.total() == OPENAI_TOTAL - 60000000002 + 1500000000000
+        # Another account of the same provider stands beside it.
+        place.pull("openai", server, "--account=second")
+        assert len(place.rows("1", "account='second'")) == 25
+
+
+def faults_are_waited_out(build):
+    faults = [billing.status(429, [("Retry-After", "1")]), billing.status(500), billing.cut,
+              billing.short_json, None, billing.text("<html>busy</html>"), billing.status(529)]
+    with Place(build) as place, Billing(openai_results()) as server:
+        server.faults = list(faults)
+        begun = time.monotonic()
+        place.pull("openai", server)
+        assert time.monotonic() - begun > 1 + 1 + 2 + 4, "did not wait as asked"
+        assert not server.faults and place.total() == OPENAI_TOTAL
+
+
+def a_broken_run_goes_on(build):
+    with Place(build) as place, Billing(openai_results()) as server:
+        server.faults = [None, None, billing.status(429, [("Retry-After", "3600")])]
+        done = place.pull("openai", server, code=1)
+        assert "asks to wait 3600 s" in done.stderr and "goes on" in done.stderr, done.stderr
+        assert place.total() == 0, "a part of a bill is taken for the whole"
+        listed = json.loads(place.bill("list", "--output=json").stdout.splitlines()[0])
+        assert listed["state"] == "under way" and listed["rows"] == 8, listed
+        asked = len(server.requests)
+        done = place.pull("openai", server, "--output=json")
+        costs = json.loads(done.stdout.splitlines()[0])
+        assert costs["resumed_at"] == 2 and costs["pages"] == 3 and costs["rows"] == 10, costs
+        assert server.requests[asked][1]["page"] == ["page_4"], server.requests[asked]
+        assert place.total() == OPENAI_TOTAL
+        # A cursor that the provider has forgotten: from the beginning, and once each.
+        server.faults = [None, billing.status(403)]
+        place.bill("pull", "openai", "--base-url=" + server.url, "--key-file=" + place.key_file,
+                   "--since=2026-10-30", "--until=2026-11-06", code=1)
+        server.faults = [billing.status(400)]
+        place.bill("pull", "openai", "--base-url=" + server.url, "--key-file=" + place.key_file,
+                   "--since=2026-10-30", "--until=2026-11-06")
+        assert place.total() == OPENAI_TOTAL
+
+
+def pages_that_do_not_end_are_refused(build):
+    loop = '{"object":"page","data":[],"has_more":true,"next_page":"again"}'
+    none = '{"object":"page","data":[],"has_more":true,"next_page":null}'
+    for body, count in ((loop, 2), (none, 1)):
+        with Place(build) as place, Billing(openai_results()) as server:
+            server.faults = [billing.text(body)] * count
+            done = place.pull("openai", server, code=1)
+            assert "do not end" in done.stderr, done.stderr
+
+
+def hostile_pages_give_no_rows(build):
+    """One of them here, since it is asked for six times; all of them in test_page.c."""
+    with Place(build) as place, Billing(openai_results()) as server:
+        server.faults = [billing.text('{"data":[{"results":[]}],"has_more":false}')] * 6
+        done = place.pull("openai", server, code=1)
+        assert "the answer is a bucket without its times (6 tries)" in done.stderr, done.stderr
+        assert not place.rows()
+
+
+def keys_come_from_closed_files_only(build):
+    with Place(build) as place, Billing(openai_results()) as server:
+        os.chmod(place.key_file, 0o644)
+        done = place.pull("openai", server, code=4)
+        assert "can be read or changed by others (mode 0644)" in done.stderr, done.stderr
+        os.chmod(place.key_file, 0o600)
+        done = place.bill("pull", "openai", "--base-url=" + server.url, code=2)
+        assert "bill.openai-key-file" in done.stderr
+        place.write("openai-admin-key", KEY, 0o400)
+        place.bill("pull", "openai", "--base-url=" + server.url, "--since=" + SINCE, "--until=" +
+                   UNTIL, env={"CREDENTIALS_DIRECTORY": place.dir})
+        place.bill("pull", "openai", "--base-url=" + server.url, "--since=" + SINCE, "--until=" +
+                   UNTIL, env={"TOLLTAP_BILL_OPENAI_KEY_FILE": place.key_file})
+        for text in (KEY + "\nX-Other: 1\n", "", "two words of a key", KEY + "\0x"):
+            place.write("key", text, 0o600)
+            done = place.pull("openai", server, code=3)
+            assert "holds no key" in done.stderr, done.stderr
+        place.write("key", "sk-admin-wrong-9876543210", 0o600)
+        done = place.pull("openai", server, code=1)
+        assert "refuses the key (status 401" in done.stderr
+        assert "sk-admin-wrong" not in done.stderr, "the key was printed"
+        for url in ("http://10.0.0.1", "http://localhost.example", "ftp://127.0.0.1",
+                    "https://user@host", "http://127.0.0.1.example:80"):
+            done = place.bill("pull", "openai", "--base-url=" + url, "--key-file=" +
+                              place.key_file, code=2)
+            assert "--base-url" in done.stderr, done.stderr
+
+
+def no_trace_of_the_key_is_stored(build):
+    with Place(build) as place, Billing(openai_results()) as server:
+        place.pull("openai", server)
+        for name in os.listdir(place.state):
+            with open(os.path.join(place.state, name), "rb") as f:
+                assert KEY.encode() not in f.read(), name
+
+
+def tls_is_checked(build):
+    with Place(build) as place:
+        pair = billing.certificate(place.dir)
+        with Billing(openai_results(), tls=pair) as server:
+            done = place.pull("openai", server, code=1)
+            assert "certificate" in done.stderr.lower(), done.stderr
+            assert not server.requests, "the key was sent to a stranger"
+            place.pull("openai", server, "--ca-file=" + pair[0])
+            assert place.total() == OPENAI_TOTAL
+
+
+FOCUS = ('"ChargePeriodStart","ChargePeriodEnd",BilledCost,BillingCurrency,ProviderName,SkuMeter,'
+         'SkuId,ConsumedQuantity,ConsumedUnit,SubAccountId,ChargeCategory,ServiceCategory,'
+         'ChargeDescription\r\n')
+
+
+def files_are_read(build):
+    focus = "\ufeff" + FOCUS + (
+        '2026-11-01T00:00:00Z,2026-11-01T01:00:00Z,1.25,EUR,OpenAI,Input Tokens,gpt-4o,500,'
+        '1K Tokens,proj_a,Usage,AI and Machine Learning,"a ""quoted"", text\r\nin two lines"\r\n'
+        '2026-11-01T00:00:00Z,2026-11-01T01:00:00Z,-0.50,EUR,OpenAI,,,,,proj_a,Credit,'
+        'AI and Machine Learning,goodwill\r\n'
+        '2026-11-01T00:00:00Z,2026-11-01T01:00:00Z,9.99,EUR,AWS,BoxUsage,m5,1,Hours,,Usage,'
+        'Compute,a machine\r\n')
+    with Place(build) as place:
+        path = place.write("focus.csv", focus)
+        done = json.loads(place.bill("import", path, "--output=json").stdout)
+        assert done["rows"] == 2 and done["left_out"] == 1 and done["form"] == "focus", done
+        rows = place.rows("rows.provider,class,model,quantity,amount,currency,slack")
+        assert rows == [("openai", "input", "gpt-4o", 500000, 1250000000000, "EUR", 5000000000),
+                        ("openai", "other", "", None, -500000000000, "EUR", 5000000000)], rows
+        four = "date,provider,model,amount\n2026-11-02,Anthropic,claude-sonnet-4-5,3.5\n"
+        place.bill("import", place.write("four.csv", four))
+        assert place.total() == 3500000000000 and place.total("EUR") == 750000000000
+        listed = [json.loads(line) for line in
+                  place.bill("list", "--output=json").stdout.splitlines()]
+        assert [(b["amount"], b["currency"]) for b in listed] == [("0.75", "EUR"), ("3.5", "USD")]
+        # Again, under another name, and corrected under the same: once each.
+        place.bill("import", path)
+        place.bill("import", place.write("copy.csv", focus))
+        assert place.total("EUR") == 750000000000
+        place.bill("import", place.write("four.csv", four.replace("3.5", "4")))
+        assert place.total() == 4000000000000
+        # Other files of the same days: said, kept beside, or in their place.
+        other = place.write("other.csv", four.replace("3.5", "10"))
+        done = place.bill("import", other, code=1)
+        assert "2026-11-02, which the import four.csv has too" in done.stderr, done.stderr
+        assert place.total() == 4000000000000
+        place.bill("import", other, "--add")
+        assert place.total() == 14000000000000
+        more = place.write("more.csv", four.replace("3.5", "7"))
+        place.bill("import", more, "--replace")
+        assert place.total() == 7000000000000
+        headed = "date,provider,model,amount_gbp\n2026-11-02,openai,gpt-4o,2\n"
+        place.bill("import", place.write("headed.csv", headed))
+        fifth = "date,provider,model,amount,currency\n2026-11-03,openai,gpt-4o,2,jpy\n"
+        place.bill("import", place.write("fifth.csv", fifth))
+        assert place.total("GBP") == place.total("JPY") == 2000000000000
+
+
+def bad_files_store_nothing(build):
+    head = "date,provider,model,amount\n2026-11-02,openai,gpt-4o,1\n"
+    bad = [(head + "2026-11-32,openai,gpt-4o,1\n", "line 3: no date '2026-11-32'"),
+           (head + "2026-11-02,openai,gpt-4o,one\n", "line 3: no amount 'one'"),
+           (head + "2026-11-02,openai,gpt-4o\n", "line 3: fewer fields"),
+           (head + "2026-11-02,openai,gpt-4o,1,2\n", "line 3: more fields"),
+           (head + '2026-11-02,"openai,gpt-4o,1\n', "a quote is not closed"),
+           (head + '2026-11-02,"openai"x,gpt-4o,1\n', "behind a closing quote"),
+           (head + "2026-11-02,,gpt-4o,1\n", "line 3: no provider"),
+           (head + "2026-11-02,openai,gpt-4o,99999999\n", "line 3: no amount"),
+           ("day,provider,amount\n2026-11-02,openai,1\n", "the header lacks 'model'"),
+           ("a,b\n1,2\n", "the header lacks 'date'"), ("", "the file is empty"),
+           ("date,provider,model,amount\n", "the file has no rows"),
+           (FOCUS + "2026-11-01,2026-11-02,1,EURO,OpenAI,x,y,,,,,,\n", "line 2: no currency"),
+           (FOCUS.replace("BillingCurrency", "B"), "lacks the FOCUS column 'BillingCurrency'")]
+    with Place(build) as place:
+        place.bill("import", place.write("good.csv", head))
+        before = place.rows()
+        for text, reason in bad:
+            done = place.bill("import", place.write("bad.csv", text), code=1)
+            assert reason in done.stderr, (text, done.stderr)
+            assert place.rows() == before, text
+        place.bill("import", os.path.join(place.dir, "absent.csv"), code=1)
+        place.write("foreign.db", b"x" * 4096)
+        place.bill("list", "--bills=" + os.path.join(place.dir, "foreign.db"), code=6)
+        place.bill("list", "--bills=" + os.path.join(place.dir, "none.db"), code=6)
+
+
+TESTS = [pages_become_rows, amounts_in_cents_are_strings, pulled_twice_is_there_once,
+         faults_are_waited_out, a_broken_run_goes_on, pages_that_do_not_end_are_refused,
+         hostile_pages_give_no_rows, keys_come_from_closed_files_only,
+         no_trace_of_the_key_is_stored, tls_is_checked, files_are_read, bad_files_store_nothing]
+
+if __name__ == "__main__":
+    sys.exit(main(TESTS))
