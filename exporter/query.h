@@ -125,6 +125,19 @@ enum waste {
 };
 extern const char *const waste_names[WASTES]; /* "aborted", ... */
 
+/* A span in which an agent recorded on a host (exporter/runs.h). */
+struct query_run {
+	const char *host; /* borrowed */
+	int64_t since_us, until_us;
+};
+
+/*
+ * Calls each() for the spans that touch the time, by host and beginning; until_us 0 = open. Returns
+ * 0, -ENOTSUP (the ledger is of a version that kept none; query_error), or as query_events.
+ */
+int query_runs(struct query *q, int64_t since_us, int64_t until_us,
+	       int (*each)(void *user, const struct query_run *run), void *user) TT_MUST_CHECK;
+
 struct spend {
 	const char *group[QUERY_KEYS_MAX]; /* NULL = not known */
 	int64_t first_us;		   /* when its first call began, or that call's UTC hour */

@@ -29,6 +29,7 @@ static const struct query_fact facts[] = {
 	{"model", "f.model", FACT_FACET, 0, NULL},
 	{"model_requested", "f.model_requested", FACT_FACET, 0, NULL},
 	{"host", "f.host", FACT_FACET, 0, NULL},
+	{"host_role", "f.host_role", FACT_FACET, 0, NULL},
 	{"operation", "f.operation", FACT_FACET, 0, NULL},
 	{"api", "f.api", FACT_FACET, 0, NULL},
 	{"status", "f.status", FACT_FACET, 0, NULL},

@@ -10,8 +10,9 @@ const char *const recon_cause_names[RECON_CAUSES] = {"price", "class", "coverage
 const char *const recon_state_names[RECON_STATES] = {"both",	   "untracked", "not_covered",
 						     "not_billed", "no_amount", "other_currency"};
 
-#define UNITS_MAX ((bill_sum)1 << 62) /* products of two counts stay below 2^127 */
-#define MILLION	  1000000
+#define UNITS_MAX    ((bill_sum)1 << 62) /* products of two counts stay below 2^127 */
+#define MILLION	     1000000
+#define FACTOR_STEPS 1000
 
 /* ---- arithmetic -------------------------------------------------------------------------- */
 
@@ -447,13 +448,32 @@ static void explain_counted(const struct cell *cell, struct recon_row *row)
 		row->cause[CAUSE_UNEXPLAINED] = rest;
 }
 
-/* Money without counts: what unsure calls may be off by, and the rest cannot be told. */
+/*
+ * Is the billed money the ledger's times a factor in steps of a thousandth (a discount, a margin)?
+ * Only where an amount hardly is one by chance: rounded to a hundredth of such a step or finer.
+ */
+static bool is_factor(const struct cell *cell)
+{
+	bill_sum factor, ledger = cell->seen_pusd;
+
+	if (ledger <= 0 || cell->amount <= 0 || ledger / FACTOR_STEPS < 200 * (cell->slack + 1))
+		return false;
+	factor = times(FACTOR_STEPS, cell->amount, ledger);
+	return magnitude(cell->amount - times(factor, ledger, FACTOR_STEPS)) <= cell->slack + 1;
+}
+
+/* Money without counts: another price of all of it, what unsure calls may be off by, the rest. */
 static void explain_money(const struct comparison *c, const struct cell *cell,
 			  struct recon_row *row)
 {
 	bill_sum more =
 		estimate_bound(c, cell, clamp(cell->seen_pusd), clamp(cell->estimated_pusd));
+	bool unpriced = cell->seen_pusd == 0 && cell->seen_quantity > 0 && row->drift > 0;
 
+	if (row->drift && (unpriced || is_factor(cell))) {
+		row->cause[CAUSE_PRICE] = row->drift;
+		return;
+	}
 	if (row->drift > 0)
 		row->cause[CAUSE_ESTIMATED] = least(row->drift, more);
 	else

@@ -468,6 +468,39 @@ static void test_bill_without_classes(void **state)
 	recon_rows_free(&rows);
 }
 
+/* Without counts: a factor on all of it is a price, and so is what the ledger has none for. */
+static void test_factors(void **state)
+{
+	static const struct {
+		int64_t billed, slack, ledger;
+		enum recon_cause cause;
+	} rows[] = {
+		{11000000000001, 0, 10000000000000, CAUSE_PRICE},	/* +10 % */
+		{9270000000000, 0, 10000000000000, CAUSE_PRICE},	/* -7.3 % */
+		{11000200000000, 0, 10000000000000, CAUSE_UNEXPLAINED}, /* +10.002 % */
+		{10001230000000, 0, 10000000000000, CAUSE_UNEXPLAINED},
+		{11000000000000, 5000000000, 10000000000000, CAUSE_UNEXPLAINED}, /* to the cent */
+		{7000000000000, 0, 0, CAUSE_PRICE},				 /* unpriced */
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		bill_sum cause[RECON_CAUSES];
+		struct books b;
+
+		both_agree(&b);
+		b.bills = 0;
+		b.sums = 1;
+		billed(&b, BILL_ALL, 0, 0)->amount = rows[i].billed;
+		b.bill[0].has_quantity = false;
+		b.bill[0].slack = rows[i].slack;
+		b.sum[0].cost_pusd = rows[i].ledger;
+		causes_of(&b, cause);
+		if (cause[rows[i].cause] != (bill_sum)rows[i].billed - rows[i].ledger)
+			fail_msg("row %zu", i);
+	}
+}
+
 /* Searches are billed on one line, whichever model asked for them. */
 static void test_units_without_model(void **state)
 {
@@ -609,6 +642,7 @@ int main(void)
 		cmocka_unit_test(test_currencies),
 		cmocka_unit_test(test_tiers),
 		cmocka_unit_test(test_bill_without_classes),
+		cmocka_unit_test(test_factors),
 		cmocka_unit_test(test_units_without_model),
 		cmocka_unit_test(test_unpriced_is_price),
 		cmocka_unit_test(test_is_price),
