@@ -102,16 +102,29 @@ static void sum_rows(struct recon_rows *rows, unsigned by)
 
 /* ---- printing ---------------------------------------------------------------------------- */
 
-static const struct output_column columns[] = {
-	{"day", OUTPUT_LEFT},		{"provider", OUTPUT_LEFT},
-	{"model", OUTPUT_LEFT},		{"class", OUTPUT_LEFT},
-	{"tier", OUTPUT_LEFT},		{"state", OUTPUT_LEFT},
-	{"billed_units", OUTPUT_RIGHT}, {"ledger_units", OUTPUT_RIGHT},
-	{"billed", OUTPUT_RIGHT},	{"currency", OUTPUT_LEFT},
-	{"ledger_usd", OUTPUT_RIGHT},	{"drift", OUTPUT_RIGHT},
-	{"by_price", OUTPUT_RIGHT},	{"by_class", OUTPUT_RIGHT},
-	{"by_coverage", OUTPUT_RIGHT},	{"by_estimated", OUTPUT_RIGHT},
-	{"unexplained", OUTPUT_RIGHT},	{"total", OUTPUT_LEFT},
+/* A column is there when its facts are told apart. A table says TOTAL instead of the last one. */
+static const struct {
+	struct output_column column;
+	unsigned by;
+} columns[] = {
+	{{"day", OUTPUT_LEFT}, BY_DAY},
+	{{"provider", OUTPUT_LEFT}, BY_PROVIDER},
+	{{"model", OUTPUT_LEFT}, BY_MODEL},
+	{{"class", OUTPUT_LEFT}, BY_CLASS},
+	{{"tier", OUTPUT_LEFT}, BY_CLASS},
+	{{"state", OUTPUT_LEFT}, 0},
+	{{"billed_units", OUTPUT_RIGHT}, BY_CLASS},
+	{{"ledger_units", OUTPUT_RIGHT}, BY_CLASS},
+	{{"billed", OUTPUT_RIGHT}, 0},
+	{{"currency", OUTPUT_LEFT}, 0},
+	{{"ledger_usd", OUTPUT_RIGHT}, 0},
+	{{"drift", OUTPUT_RIGHT}, 0},
+	{{"by_price", OUTPUT_RIGHT}, 0},
+	{{"by_class", OUTPUT_RIGHT}, 0},
+	{{"by_coverage", OUTPUT_RIGHT}, 0},
+	{{"by_estimated", OUTPUT_RIGHT}, 0},
+	{{"unexplained", OUTPUT_RIGHT}, 0},
+	{{"total", OUTPUT_LEFT}, 0},
 };
 
 struct printing {
@@ -152,16 +165,25 @@ static void put_money(struct printing *p, bool known, bill_sum amount)
 static void put_key(struct printing *p, const struct recon_row *row, bool total)
 {
 	char day[BILL_DAY_TEXT_MAX];
-	bool first = p->form == OUTPUT_TABLE && total;
+	const struct {
+		unsigned by;
+		const char *text;
+	} facts[] = {
+		{BY_DAY, bill_day_text(day, row->key.day)},
+		{BY_PROVIDER, row->key.provider},
+		{BY_MODEL, row->key.model},
+		{BY_CLASS, bill_class_names[row->key.class]},
+		{BY_CLASS, row->key.tier},
+		{BY_ALL, state_text(p, row->state)},
+	};
+	const char *label = p->form == OUTPUT_TABLE ? "TOTAL" : NULL;
 
-	output_text(p->out, first			 ? "TOTAL"
-			    : total || !(p->by & BY_DAY) ? NULL
-							 : bill_day_text(day, row->key.day));
-	output_text(p->out, row->key.provider);
-	output_text(p->out, row->key.model);
-	output_text(p->out, total || !(p->by & BY_CLASS) ? NULL : bill_class_names[row->key.class]);
-	output_text(p->out, row->key.tier);
-	output_text(p->out, total ? NULL : state_text(p, row->state));
+	for (size_t i = 0; i < ARRAY_LEN(facts); i++) {
+		if (facts[i].by != BY_ALL && !(p->by & facts[i].by))
+			continue;
+		output_text(p->out, total ? label : facts[i].text);
+		label = NULL;
+	}
 }
 
 static void put_row(struct printing *p, const struct recon_row *row, bool total)
@@ -169,15 +191,18 @@ static void put_row(struct printing *p, const struct recon_row *row, bool total)
 	bool has_money = row->state != RECON_NO_AMOUNT;
 
 	put_key(p, row, total);
-	put_units(p, row->has_billed_quantity && !total, row->billed_quantity);
-	put_units(p, row->has_ledger_quantity && !total, row->ledger_quantity);
+	if (p->by & BY_CLASS) {
+		put_units(p, row->has_billed_quantity && !total, row->billed_quantity);
+		put_units(p, row->has_ledger_quantity && !total, row->ledger_quantity);
+	}
 	put_money(p, has_money, row->billed);
 	output_text(p->out, has_money ? row->currency : NULL);
 	put_money(p, true, row->ledger);
 	put_money(p, row->has_drift, row->drift);
 	for (int i = 0; i < RECON_CAUSES; i++)
 		put_money(p, row->has_drift, row->cause[i]);
-	output_bool(p->out, total);
+	if (p->form != OUTPUT_TABLE)
+		output_bool(p->out, total);
 	if (total)
 		output_row_emphasis(p->out);
 	else
@@ -225,10 +250,16 @@ static int print_rows(const struct config *config, const struct recon_rows *rows
 		      bool drift_only)
 {
 	struct printing p = {.form = bill_form(config), .by = by};
-	/* A table has no column that says whether a row is the total. */
-	size_t count = ARRAY_LEN(columns) - (p.form == OUTPUT_TABLE);
+	struct output_column heads[ARRAY_LEN(columns)];
+	size_t count = 0;
 
-	if (output_new(&p.out, stdout, p.form, columns, count))
+	for (size_t i = 0; i < ARRAY_LEN(columns); i++) {
+		bool last = i == ARRAY_LEN(columns) - 1;
+
+		if ((columns[i].by & ~by) == 0 && !(last && p.form == OUTPUT_TABLE))
+			heads[count++] = columns[i].column;
+	}
+	if (output_new(&p.out, stdout, p.form, heads, count))
 		return cli_fail(EXIT_FAILED, "bill", "no memory");
 	for (size_t i = 0; i < rows->count; i++) {
 		if (!drift_only || !agrees(&rows->row[i]))

@@ -86,6 +86,32 @@ static void put_ledger(struct text *out, const struct bill_scope *s)
 			    (long long)s->ledger->foreign_calls);
 }
 
+static bool has_bill(const struct bill_scope *s, const char *provider)
+{
+	for (size_t i = 0; i < s->billed->days; i++) {
+		if (!strcmp(s->billed->day[i].provider, provider))
+			return true;
+	}
+	return false;
+}
+
+/* Providers in the ledger that none of the bills is of; sums stand together by provider. */
+static void put_unbilled(struct text *out, const struct bill_scope *s)
+{
+	const char *last = "";
+
+	for (size_t i = 0; i < s->ledger->count; i++) {
+		const char *provider = s->ledger->sum[i].key.provider;
+
+		if (!strcmp(provider, last) || has_bill(s, provider))
+			continue;
+		text_printf(out, "%s%s", *last ? ", " : "scope: no bill is stored of ", provider);
+		last = provider;
+	}
+	if (*last)
+		text_puts(out, ", so their calls are left out\n");
+}
+
 static void put_cover(struct text *out, const struct bill_scope *s)
 {
 	size_t days = covered_days(s);
@@ -152,6 +178,7 @@ void bill_scope_print(const struct bill_scope *scope, enum output_form form)
 	} else {
 		put_bill(&out, scope);
 		put_ledger(&out, scope);
+		put_unbilled(&out, scope);
 		put_cover(&out, scope);
 	}
 	if (text_cstr(&out))

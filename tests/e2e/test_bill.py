@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """tolltap bill against a local server of the documented shapes: pages, faults, resuming, files."""
 import calendar
+import csv
 import json
 import os
 import sqlite3
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from decimal import Decimal
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "lib"))
@@ -346,7 +348,232 @@ def bad_files_store_nothing(build):
         place.bill("list", "--bills=" + os.path.join(place.dir, "none.db"), code=6)
 
 
-TESTS = [pages_become_rows, amounts_in_cents_are_strings, pulled_twice_is_there_once,
+# ---- reconcile: against the made-up ledger of `tolltap demo --data` ------------------------------
+
+LEDGER_SINCE, LEDGER_UNTIL = "2026-09-17", "2026-11-01"
+CAUSES = ("by_price", "by_class", "by_coverage", "by_estimated", "unexplained")
+
+
+class Books(Place):
+    """A place with a ledger of 45 days, in which one host was metered without a gap."""
+
+    def __init__(self, build):
+        super().__init__(build)
+        subprocess.run([self.tolltap, "demo", "--data", "--storage.path=" + self.state],
+                       check=True, capture_output=True, timeout=120)
+
+    def reconcile(self, *args, since=LEDGER_SINCE, until=LEDGER_UNTIL):
+        """(scope, rows, totals) with exact numbers; each row's causes were seen to add up."""
+        done = self.bill("reconcile", "--since=" + since, "--until=" + until, "--output=json",
+                         *args)
+        lines = [json.loads(line) for line in done.stdout.splitlines()]
+        for row in lines[1:]:
+            for name in CAUSES + ("drift", "billed", "ledger_usd"):
+                row[name] = None if row[name] is None else Decimal(row[name])
+            if row["drift"] is not None:
+                assert sum(row[c] for c in CAUSES) == row["drift"], row
+                assert row["billed"] - row["ledger_usd"] == row["drift"], row
+        return (lines[0]["scope"], [r for r in lines[1:] if not r["total"]],
+                [r for r in lines[1:] if r["total"]])
+
+    def by_class(self, provider):
+        """What the ledger has of a provider by day, model and class: all of it is seen and not
+        billed by a bill of two empty days."""
+        path = self.write("empty.csv", "date,provider,model,amount\n" + "".join(
+            "%s,%s,nothing,0\n" % (day, provider) for day in (LEDGER_SINCE, "2026-10-31")))
+        other = "--bills=" + os.path.join(self.dir, "empty.db")
+        self.bill("import", path, other)
+        return [r for r in self.reconcile(other)[1] if r["state"] == "not_billed"]
+
+
+def seconds(day):
+    return calendar.timegm(time.strptime(day, "%Y-%m-%d"))
+
+
+TOKEN_TYPES = {"input": ("uncached_input_tokens",) * 2, "output": ("output_tokens",) * 2,
+               "cache_read": ("cache_read_input_tokens",) * 2,
+               "cache_write_5m": ("cache_creation.ephemeral_5m_input_tokens",
+                                  "ephemeral_5m_input_tokens"),
+               "cache_write_1h": ("cache_creation.ephemeral_1h_input_tokens",
+                                  "ephemeral_1h_input_tokens")}
+# The provider names models by their dates, the price table without.
+DATED = {"claude-sonnet-4-5": "claude-sonnet-4-5-20250929",
+         "claude-haiku-4-5": "claude-haiku-4-5-20251001"}
+
+
+def anthropic_bill(rows):
+    """The reports that bill exactly these rows of (day, model, class, tier, units, usd)."""
+    costs, usage = {}, {}
+    for day, model, kind, tier, units, usd in rows:
+        shared = {"model": DATED.get(model, model), "workspace_id": "ws_a", "service_tier": tier,
+                  "context_window": "0-200k"}
+        if usd is not None:
+            costs.setdefault(seconds(day), []).append(
+                {"amount": format(usd * 100, "f"), "currency": "USD", "cost_type": "tokens",
+                 "description": kind, "token_type": TOKEN_TYPES[kind][0],
+                 "inference_geo": "global", **shared})
+        counts = {TOKEN_TYPES[kind][1]: units}
+        if kind.startswith("cache_write"):
+            counts = {"cache_creation": counts}
+        usage.setdefault(seconds(day), []).append({**counts, "api_key_id": "apikey_1", **shared})
+    return {A_COSTS: costs, A_USAGE: usage}
+
+
+def seen_rows(books):
+    return [(r["day"], r["model"], r["class"], r["tier"], r["ledger_units"], r["ledger_usd"])
+            for r in books.by_class("anthropic") if r["ledger_units"] or r["ledger_usd"]]
+
+
+def pulled_and_reconciled(books, rows, *args):
+    with Billing(anthropic_bill(rows), per_page=31) as server:
+        books.bill("pull", "anthropic", "--base-url=" + server.url, "--key-file=" +
+                   books.key_file, "--since=" + LEDGER_SINCE, "--until=" + LEDGER_UNTIL)
+    return books.reconcile("--all-hosts", *args)
+
+
+def imported_bills_show_what_was_planted(build):
+    with Books(build) as books:
+        for provider in ("openai", "anthropic"):
+            books.bill("import", os.path.join(books.state, "bill-%s.csv" % provider))
+        with open(os.path.join(books.state, "planted.csv"), encoding="utf-8") as f:
+            planted = {(p["provider"], p["model"]): Decimal(p["amount_usd"])
+                       for p in csv.DictReader(f)}
+        scope, rows, totals = books.reconcile("--all-hosts")
+        assert scope["hosts"] == 1 and scope["days_covered"] == scope["days"] == 45, scope
+        assert [t["drift"] for t in totals] == [sum(planted.values())], (totals, planted)
+
+        def of(column, **facts):
+            return sum(r[column] for r in rows if all(r[k] == v for k, v in facts.items()))
+        assert of("by_price", model="claude-sonnet-4-5") == planted[
+            "anthropic", "claude-sonnet-4-5-20250929"]
+        assert of("by_coverage", state="not_billed", provider="anthropic") == planted[
+            "anthropic", ""]
+        assert of("by_coverage", state="untracked") == planted["openai", "gpt-4.1-2025-04-14"]
+        assert of("by_price", model="gpt-demo-preview") == planted["openai", "gpt-demo-preview"]
+        # A lump on a model that was seen: money without counts tells no more than that.
+        lump = planted["openai", "gpt-5-mini-2025-08-07"]
+        assert of("drift", model="gpt-5-mini") == lump
+        assert of("unexplained", model="gpt-5-mini") + of(
+            "by_estimated", model="gpt-5-mini") == lump
+        assert of("unexplained", model="gpt-5-mini") > lump * Decimal("0.99")
+
+
+def what_the_ledger_cannot_have_seen_is_not_covered(build):
+    with Books(build) as books:
+        books.bill("import", os.path.join(books.state, "bill-openai.csv"))
+
+        def states(*args):
+            return {r["state"] for r in books.reconcile(*args)[1] if r["model"] == "gpt-4.1"}
+        assert states() == {"not_covered"} and states("--all-hosts") == {"untracked"}
+        assert states("--all-hosts", "--where=comm=python3") == {"not_covered"}
+        table = books.bill("reconcile", "--since=2026-10-12", "--until=2026-10-15").stdout
+        assert "not covered by these ledgers" in table and "24.0 hours" not in table, table
+        assert "1 host, 72.0 hours of agent uptime of 72.0" in table, table
+        # The agent was away for an hour of one day.
+        with sqlite3.connect(os.path.join(books.state, "ledger.db")) as db:
+            host, began, ended = db.execute("SELECT host,started_us,ended_us FROM runs").fetchone()
+            at = (seconds("2026-10-13") + 7200) * 10**6
+            db.execute("UPDATE runs SET ended_us=?", (at,))
+            db.execute("INSERT INTO runs(host,started_us,ended_us) VALUES(?,?,?)",
+                       (host, at + 3600 * 10**6, ended))
+        found = {r["day"]: r["state"] for r in books.reconcile("--all-hosts")[1]
+                 if r["model"] == "gpt-4.1"}
+        assert found == {"2026-10-12": "untracked", "2026-10-13": "not_covered",
+                         "2026-10-14": "untracked"}, found
+
+
+def pulled_bills_agree_to_the_picodollar(build):
+    with Books(build) as books:
+        rows = seen_rows(books)
+        assert len(rows) > 400 and {r[2] for r in rows} == set(TOKEN_TYPES), len(rows)
+        _, found, totals = pulled_and_reconciled(books, rows)
+        assert [r for r in found if r["drift"] != 0] == []
+        assert all(r["billed_units"] == r["ledger_units"] for r in found)
+        assert totals[0]["billed"] == sum(r[5] for r in rows) > 80
+        assert "class" not in books.reconcile("--by=provider")[1][0]
+        assert books.reconcile("--all-hosts", "--drift")[1] == []
+
+
+def pulled_bills_show_what_was_planted(build):
+    def change(rows, match, **to):
+        return [tuple(to.get(name, row[i]) if match(row) else row[i] for i, name in enumerate(
+            ("day", "model", "kind", "tier", "units", "usd"))) for row in rows]
+
+    with Books(build) as books:
+        rows = seen_rows(books)
+        # A day of a model that has no cut streams, whose price per token is the table's.
+        sure = {(r["day"], r["model"]) for r in map(json.loads, subprocess.run(
+            [books.tolltap, "spend", "--by=day,model,basis", "--output=json", "--since=" +
+             LEDGER_SINCE, "--storage.path=" + books.state], capture_output=True, text=True,
+            check=True).stdout.splitlines()) if r.get("basis") in ("partial", "estimated")}
+        day, model = next((r[0], r[1]) for r in rows if r[1] == "claude-haiku-4-5" and
+                          (r[0], DATED[r[1]]) not in sure)
+        units = {r[2]: r[4] for r in rows if r[:2] == (day, model)}
+        usd = {r[2]: r[5] for r in rows if r[:2] == (day, model)}
+        here = {kind: (lambda r, kind=kind: r[:3] == (day, model, kind)) for kind in units}
+
+        def causes(changed):
+            _, found, totals = pulled_and_reconciled(books, changed)
+            assert all(r["drift"] == 0 for r in found if (r["day"], r["model"]) != (day, model))
+            return {c: totals[0][c] for c in CAUSES if totals[0][c]}
+
+        dearer = change(rows, here["output"], usd=usd["output"] * Decimal("1.2"))
+        assert causes(dearer) == {"by_price": usd["output"] / 5}
+        million = Decimal(10**6)
+        price = {kind: usd[kind] / units[kind] for kind in units}
+        moved = change(change(rows, here["input"], units=units["input"] - 1000,
+                              usd=usd["input"] - 1000 * price["input"]), here["cache_read"],
+                       units=units["cache_read"] + 1000,
+                       usd=usd["cache_read"] + 1000 * price["cache_read"])
+        assert causes(moved) == {"by_class": 1000 * (price["cache_read"] - price["input"])}
+        more = change(rows, here["output"], units=units["output"] + 5000,
+                      usd=usd["output"] + 5000 * price["output"])
+        assert causes(more) == {"by_coverage": 5000 * price["output"]}
+        lump = change(rows, here["output"], usd=usd["output"] + Decimal("0.123456789"))
+        assert causes(lump) == {"unexplained": Decimal("0.123456789")}
+        assert price["output"] * million == 5, price  # what the plants above are worth is known
+        # Counts without money: as the priority tier comes.
+        silent = change(rows, here["output"], usd=None)
+        assert causes(silent) == {"by_price": -usd["output"]}
+
+
+def other_currencies_are_never_summed(build):
+    with Books(build) as books:
+        path = books.write("mixed.csv", "date,provider,model,amount,currency\n"
+                           "2026-10-01,openai,gpt-5-2025-08-07,1,EUR\n"
+                           "2026-10-01,openai,gpt-5-2025-08-07,2,USD\n"
+                           "2026-10-01,openai,gpt-4o-mini,3,EUR\n")
+        books.bill("import", path)
+        _, rows, totals = books.reconcile(since="2026-10-01", until="2026-10-02")
+        assert {(t["currency"], t["billed"]) for t in totals} == {("EUR", 4), ("USD", 2)}, totals
+        for row in rows:
+            assert (row["drift"] is None) == (row["currency"] == "EUR"), row
+        done = books.bill("reconcile", "--since=2026-10-01", "--until=2026-10-02",
+                          "--output=csv")
+        table = list(csv.DictReader(done.stdout.splitlines()))
+        assert len(table) == len(rows) + 2 and "scope: " in done.stderr
+
+
+def reconcile_says_what_is_missing(build):
+    with Place(build) as place:
+        done = place.bill("reconcile", code=6)
+        assert "tolltap bill pull" in done.stderr, done.stderr
+        place.bill("import", place.write("four.csv", "date,provider,model,amount\n"
+                                         "2026-11-02,openai,gpt-4o,1\n"))
+        done = place.bill("reconcile", "--since=2026-11-01", "--until=2026-11-03", code=6)
+        assert "no ledger in" in done.stderr, done.stderr
+        for args in (["--by=colour"], ["--since=2026-11-02", "--until=2026-11-02"],
+                     ["--where=x=y"], ["more"], ["--output=xml"]):
+            place.bill("reconcile", *args, code=2)
+        place.bill(code=2)
+        place.bill("pull", "nobody", code=2)
+        assert "usage: tolltap bill pull" in place.bill("--help").stdout
+
+
+TESTS = [imported_bills_show_what_was_planted, what_the_ledger_cannot_have_seen_is_not_covered,
+         pulled_bills_agree_to_the_picodollar, pulled_bills_show_what_was_planted,
+         other_currencies_are_never_summed, reconcile_says_what_is_missing,
+         pages_become_rows, amounts_in_cents_are_strings, pulled_twice_is_there_once,
          faults_are_waited_out, a_broken_run_goes_on, pages_that_do_not_end_are_refused,
          hostile_pages_give_no_rows, keys_come_from_closed_files_only,
          no_trace_of_the_key_is_stored, tls_is_checked, files_are_read, bad_files_store_nothing]
