@@ -3,7 +3,7 @@
 #ifndef TT_CLI_BILL_H
 #define TT_CLI_BILL_H
 
-#include "agent/cli/cli.h"
+#include "agent/cli/flags.h"
 #include "agent/config/config.h"
 #include "exporter/bills/store.h"
 
@@ -13,6 +13,7 @@ struct bill_flags {
 	const char *key_file, *base_url, *ca_file;
 	const char *where, *by;
 	bool add, replace, all_hosts, drift;
+	struct cli_list ledgers;
 };
 
 /* Each takes its operands (argv[0] is its own name) and returns the exit code. */

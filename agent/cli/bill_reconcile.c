@@ -296,14 +296,15 @@ static void work_free(struct work *w)
 
 static int open_all(const struct config *config, const struct bill_flags *flags, struct work *w)
 {
-	const struct query_flags where = {.where = flags->where};
+	const struct query_flags shared = {.where = flags->where, .ledgers = flags->ledgers};
 	char err[CATALOG_ERROR_MAX];
-	int rc = query_flags_parse(&where, "bill", &w->filter);
+	int rc = query_flags_parse(&shared, "bill", &w->filter);
 
 	if (rc == EXIT_OK)
 		rc = bill_open(&w->store, config, flags, false);
 	if (rc == EXIT_OK)
-		rc = query_flags_open(&w->query, "bill", config->storage_path);
+		rc = query_flags_open_many(&w->query, "bill", &shared, &w->filter,
+					   config->storage_path);
 	if (rc == EXIT_OK && config->prices_file &&
 	    catalog_load(&w->catalog, config->prices_file, config->prices_dir, err, sizeof(err)))
 		rc = cli_fail(EXIT_CONFIG, "bill", "%s", err);

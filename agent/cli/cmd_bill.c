@@ -44,6 +44,7 @@ static void help(void)
 	       "  --project, --key-id   only this part of the bill\n"
 	       "  --where=K=V      only these calls of the ledger (tolltap spend --help has the "
 	       "facts)\n"
+	       "  --ledger=PATH    this ledger, several times: all of them as one (tolltap spend)\n"
 	       "  --all-hosts      the ledger is of every host that this part of the bill is for\n"
 	       "  --by=FACTS       sum by some of provider,day,model,class [all four]\n"
 	       "  --drift          leave out what agrees\n");
@@ -171,6 +172,7 @@ int cmd_bill(int argc, char **argv)
 		{.name = "ca-file", .text = &flags.ca_file},
 		{.name = "where", .text = &flags.where},
 		{.name = "by", .text = &flags.by},
+		{.name = "ledger", .list = &flags.ledgers},
 		{.name = "add", .boolean = &flags.add},
 		{.name = "replace", .boolean = &flags.replace},
 		{.name = "all-hosts", .boolean = &flags.all_hosts},

@@ -13,7 +13,8 @@ static void help(void)
 {
 	printf("usage: tolltap events [flags]\n\n"
 	       "Prints every recorded call, oldest first, while the agent runs or after it.\n\n"
-	       "flags:\n" QUERY_FLAGS_HELP "  --limit=N      only the newest N calls\n"
+	       "flags:\n" QUERY_FLAGS_HELP QUERY_LEDGER_HELP
+	       "  --limit=N      only the newest N calls\n"
 	       "  --follow       go on with calls as they are recorded, until interrupted\n"
 	       "  --wide         add where each tag comes from and what else is kept\n");
 	config_help("events");

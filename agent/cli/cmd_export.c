@@ -21,7 +21,7 @@ static void help(void)
 	       "flags:\n"
 	       "  --format=FORM\n"
 	       "  --out=FILE     into this file instead, which appears when it is "
-	       "complete\n" QUERY_FLAGS_HELP);
+	       "complete\n" QUERY_FLAGS_HELP QUERY_LEDGER_HELP);
 	config_help("export");
 }
 

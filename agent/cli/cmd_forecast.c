@@ -30,7 +30,7 @@ static void help(void)
 	       "  --timezone=Z   zone of days and months, like Europe/Berlin (default: the option\n"
 	       "                 report.timezone, else UTC)\n"
 	       "  --where=K=V    only calls with this fact; several joined by commas; V may be\n"
-	       "                 (none)\n",
+	       "                 (none)\n" QUERY_LEDGER_HELP,
 	       FORECAST_DAYS_MIN, FORECAST_DAYS_MAX, DAYS_DEFAULT);
 	config_help("forecast");
 }
@@ -447,6 +447,7 @@ int cmd_forecast(int argc, char **argv)
 		{.name = "at", .text = &at},
 		{.name = "timezone", .text = &shared.timezone},
 		{.name = "where", .text = &shared.where},
+		{.name = "ledger", .list = &shared.ledgers},
 		{.name = NULL},
 	};
 	int64_t days;
@@ -472,6 +473,6 @@ int cmd_forecast(int argc, char **argv)
 	if (rc == EXIT_OK)
 		rc = query_flags_parse(&shared, "forecast", &filter);
 	if (rc == EXIT_OK)
-		rc = query_flags_open(&q, "forecast", config.storage_path);
+		rc = query_flags_open_many(&q, "forecast", &shared, &filter, config.storage_path);
 	return rc == EXIT_OK ? run(f, q, &filter, (size_t)days) : rc;
 }

@@ -256,6 +256,7 @@ int cmd_reprice(int argc, char **argv)
 	const struct cli_flag own[] = {
 		{.name = "since", .text = &shared.since},
 		{.name = "until", .text = &shared.until},
+		{.name = "timezone", .text = &shared.timezone},
 		{.name = "where", .text = &shared.where},
 		{.name = "timezone", .text = &shared.timezone},
 		{.name = "dry-run", .boolean = &w.dry_run},
@@ -274,6 +275,8 @@ int cmd_reprice(int argc, char **argv)
 	if (!output_form_parse(config.output, &w.form))
 		return cli_fail(EXIT_USAGE, "reprice", "--output: table, json or csv");
 	rc = query_flags_zone(&shared, "reprice", &config);
+	if (rc == EXIT_OK)
+		rc = query_flags_zone(&shared, "reprice", &config);
 	if (rc == EXIT_OK)
 		rc = query_flags_parse(&shared, "reprice", &filter);
 	if (rc != EXIT_OK)

@@ -43,7 +43,7 @@ static void help(void)
 	       "                 --by only by it\n"
 	       "  --efficiency   averages, what caching saved, and the cost of answers that were\n"
 	       "                 cut, failed or were asked for again; reads every call of the "
-	       "time\n" QUERY_FLAGS_HELP);
+	       "time\n" QUERY_FLAGS_HELP QUERY_LEDGER_HELP);
 	config_help("spend");
 }
 

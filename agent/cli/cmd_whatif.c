@@ -27,7 +27,8 @@ static void help(void)
 	       "  --to=MODEL     a name the price table knows\n"
 	       "  --to-provider=P  whose model it is, where several have one of that name\n"
 	       "  --at=TIME      prices of that time (0s: now); else of each call's time\n"
-	       "  --period=UNIT  rows by hour, day (default), week or month\n" QUERY_FLAGS_HELP);
+	       "  --period=UNIT  rows by hour, day (default), week or month\n" QUERY_FLAGS_HELP
+		       QUERY_LEDGER_HELP);
 	config_help("whatif");
 }
 
@@ -375,6 +376,7 @@ int cmd_whatif(int argc, char **argv)
 		{.name = "until", .text = &shared.until},
 		{.name = "timezone", .text = &shared.timezone},
 		{.name = "where", .text = &shared.where},
+		{.name = "ledger", .list = &shared.ledgers},
 		{.name = NULL},
 	};
 	int rc = cli_begin(&config, &argc, argv, own, help);
@@ -399,7 +401,7 @@ int cmd_whatif(int argc, char **argv)
 	if (rc == EXIT_OK)
 		rc = find_target(&w, provider);
 	if (rc == EXIT_OK)
-		rc = query_flags_open(&q, "whatif", config.storage_path);
+		rc = query_flags_open_many(&q, "whatif", &shared, &filter, config.storage_path);
 	if (rc == EXIT_OK)
 		rc = run(&w, q, &filter);
 	lines_free(&w);

@@ -16,9 +16,11 @@
 	"  --timezone=Z   zone of dates, days and months, like Europe/Berlin (default: the\n" \
 	"                 option report.timezone, else UTC)\n"                                \
 	"  --where=K=V    only calls with this fact; several joined by commas; V may be\n"    \
-	"                 (none)\n"                                                           \
-	"  --ledger=PATH  this ledger: a directory, its ledger.db, or what export "           \
-	"--format=jsonl\n"                                                                    \
+	"                 (none)\n"
+
+#define QUERY_LEDGER_HELP                                                           \
+	"  --ledger=PATH  this ledger: a directory, its ledger.db, or what export " \
+	"--format=jsonl\n"                                                          \
 	"                 wrote; several times: all of them as one, each call once\n"
 
 struct query_flags {
