@@ -70,7 +70,7 @@ bool bill_url_allowed(const char *url)
 	len = *host == '[' ? strcspn(host, "]") + (strchr(host, ']') != NULL) : strcspn(host, ":/");
 	for (size_t i = 0; i < ARRAY_LEN(here); i++) {
 		if (slice_ieq(slice_of(here[i]), (struct slice){host, len}))
-			return true;
+			return !host[len] || host[len] == ':' || host[len] == '/';
 	}
 	return false;
 }
