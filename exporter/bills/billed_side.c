@@ -23,20 +23,12 @@ struct held_day {
 	bool pulled_money, pulled_usage;
 };
 
-/* A provider in an imported file, which has all its days from the first to the last. */
-struct span {
-	int64_t bill, last_day;
-	char provider[32];
-};
-
 struct loading {
 	const struct recon_scope *scope;
 	const struct catalog *catalog;
 	struct billed_side side;
 	struct held_day *held;
 	size_t held_count, held_cap;
-	struct span *span;
-	size_t spans, span_cap;
 	struct line line;
 };
 
@@ -129,6 +121,24 @@ static int take_head(void *user, const struct bill_head *head, int64_t fetched_u
 	return 0;
 }
 
+/* A file has all days of a provider from its first to its last, also those without rows. */
+static int take_span(void *user, const struct bill_head *head, const char *provider,
+		     int64_t first_s, int64_t last_s)
+{
+	struct loading *l = user;
+	int64_t from = bill_day(first_s > l->scope->from_s ? first_s : l->scope->from_s);
+	int64_t to = bill_day(last_s < l->scope->to_s ? last_s : l->scope->to_s - 1);
+
+	for (int64_t day = from; is_in_scope(l->scope, head) && day <= to; day++) {
+		struct recon_day *d = day_of(l, provider, day);
+
+		if (!d)
+			return -ENOMEM;
+		d->money = true;
+	}
+	return 0;
+}
+
 /* ---- lines ------------------------------------------------------------------------------- */
 
 static int end_line(struct loading *l)
@@ -193,48 +203,13 @@ static void add_to_line(struct line *line, const struct bill_row *row, bool coun
 	}
 }
 
-static struct span *span_of(struct loading *l, int64_t bill, const char *provider, int64_t day)
-{
-	for (size_t i = l->spans; i > 0; i--) {
-		if (l->span[i - 1].bill == bill && !strcmp(l->span[i - 1].provider, provider))
-			return &l->span[i - 1];
-	}
-	if (!grow((void **)&l->span, &l->span_cap, l->spans, sizeof(*l->span)))
-		return NULL;
-	l->span[l->spans] = (struct span){.bill = bill, .last_day = day - 1};
-	snprintf(l->span[l->spans].provider, sizeof(l->span[0].provider), "%s", provider);
-	return &l->span[l->spans++];
-}
-
-/* The day of an imported row is held, and those before it back to the row before. */
-static int hold_imported(struct loading *l, const struct bill_head *head,
-			 const struct bill_row *row)
-{
-	int64_t day = bill_day(row->from_s);
-	struct span *span = span_of(l, head->id, row->provider, day);
-	struct recon_day *d;
-
-	if (!span)
-		return -ENOMEM;
-	for (; span->last_day < day; span->last_day++) {
-		d = day_of(l, row->provider, span->last_day + 1);
-		if (!d)
-			return -ENOMEM;
-		d->money = true;
-	}
-	d = day_of(l, row->provider, day);
-	if (!d)
-		return -ENOMEM;
-	d->usage |= row->has_quantity;
-	return 0;
-}
-
 /* Whether a row takes part. */
 static int admit(struct loading *l, const struct bill_head *head, const struct bill_row *row,
 		 bool *counts, bool *admitted)
 {
 	int64_t day = bill_day(row->from_s);
 	struct held_day *h = held_of(l, row->provider, head->account, day, false);
+	struct recon_day *d;
 
 	*admitted = false;
 	if (!is_in_scope(l->scope, head) || !bill_filter_has(l->scope->projects, row->project) ||
@@ -243,7 +218,13 @@ static int admit(struct loading *l, const struct bill_head *head, const struct b
 	*counts = !row->has_amount || !(h && h->pulled_usage);
 	*admitted = head->is_pull || !(h && h->pulled_money);
 	l->side.left_out += !*admitted;
-	return head->is_pull || !*admitted ? 0 : hold_imported(l, head, row);
+	if (head->is_pull || !*admitted || !row->has_quantity)
+		return 0;
+	d = day_of(l, row->provider, day);
+	if (!d)
+		return -ENOMEM;
+	d->usage = true;
+	return 0;
 }
 
 static int take_row(void *user, const struct bill_head *head, const struct bill_row *row)
@@ -269,11 +250,12 @@ int billed_side_load(struct bill_store *store, const struct recon_scope *scope,
 	int r = bill_store_heads(store, scope->from_s, scope->to_s, take_head, &l);
 
 	if (r == 0)
+		r = bill_store_spans(store, take_span, &l);
+	if (r == 0)
 		r = bill_store_rows(store, scope->from_s, scope->to_s, take_row, &l);
 	if (r == 0)
 		r = end_line(&l);
 	free(l.held);
-	free(l.span);
 	if (r)
 		billed_side_free(&l.side);
 	else

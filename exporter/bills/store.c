@@ -683,6 +683,33 @@ int bill_store_heads(struct bill_store *s, int64_t from_s, int64_t to_s,
 	return r;
 }
 
+int bill_store_spans(struct bill_store *s,
+		     int (*each)(void *user, const struct bill_head *head, const char *provider,
+				 int64_t first_s, int64_t last_s),
+		     void *user)
+{
+	struct bill_head head;
+	sqlite3_stmt *stmt;
+	int r = prepare(s,
+			"SELECT " HEAD_COLUMNS ",r.provider,min(r.from_s),max(r.from_s) FROM bills "
+			"b JOIN rows r ON r.bill=b.id WHERE b.is_pull=0 AND b.done=1 GROUP BY "
+			"b.id,r.provider",
+			NULL, 0, &stmt);
+	int rc = SQLITE_ROW;
+
+	while (r == 0 && (rc = sqlite3_step(stmt)) == SQLITE_ROW) {
+		memset(&head, 0, sizeof(head));
+		load_head(stmt, 0, &head);
+		r = each(user, &head, (const char *)sqlite3_column_text(stmt, HEAD_COUNT),
+			 sqlite3_column_int64(stmt, HEAD_COUNT + 1),
+			 sqlite3_column_int64(stmt, HEAD_COUNT + 2));
+	}
+	if (r == 0 && rc != SQLITE_DONE)
+		r = fail(s);
+	sqlite3_finalize(stmt);
+	return r;
+}
+
 static enum bill_class class_named(const char *name)
 {
 	for (int i = 0; i < BILL_CLASSES; i++) {

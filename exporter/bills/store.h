@@ -97,6 +97,12 @@ int bill_store_heads(struct bill_store *s, int64_t from_s, int64_t to_s,
 		     int (*each)(void *user, const struct bill_head *head, int64_t fetched_us),
 		     void *user) TT_MUST_CHECK;
 
+/* For each provider in an imported bill: when its first and its last row begin. */
+int bill_store_spans(struct bill_store *s,
+		     int (*each)(void *user, const struct bill_head *head, const char *provider,
+				 int64_t first_s, int64_t last_s),
+		     void *user) TT_MUST_CHECK;
+
 /*
  * Rows of whole bills that begin in [from_s, to_s), with the bill they are of: by provider, day,
  * model, class, tier, window, project, currency.

@@ -91,11 +91,10 @@ def openai_results(days=5):
              "output_tokens": 70, "num_model_requests": 3, "project_id": "proj_a",
              "api_key_id": "key_1", "model": "gpt-4o-2024-08-06", "batch": False,
              "service_tier": "default"}]
-    empty = {}
-    base = "/v1/organization/usage/"
-    return {COSTS: costs, COMPLETIONS: usage, base + "embeddings": empty, base + "images": empty,
-            base + "audio_speeches": empty, base + "audio_transcriptions": empty,
-            base + "code_interpreter_sessions": empty}
+    others = ("embeddings", "images", "audio_speeches", "audio_transcriptions",
+              "code_interpreter_sessions")
+    return {COSTS: costs, COMPLETIONS: usage,
+            **{"/v1/organization/usage/" + name: {} for name in others}}
 
 
 OPENAI_TOTAL = sum(60000000001 + i for i in range(5)) + 5 * 60000000000
@@ -450,6 +449,10 @@ def imported_bills_show_what_was_planted(build):
             "anthropic", ""]
         assert of("by_coverage", state="untracked") == planted["openai", "gpt-4.1-2025-04-14"]
         assert of("by_price", model="gpt-demo-preview") == planted["openai", "gpt-demo-preview"]
+        # The day that is not in the file is within its days, whatever days are asked for.
+        one = books.reconcile("--all-hosts", since="2026-10-27", until="2026-10-28")
+        assert sum(r["drift"] for r in one[1] if r["provider"] == "anthropic") == planted[
+            "anthropic", ""]
         # A lump on a model that was seen: money without counts tells no more than that.
         lump = planted["openai", "gpt-5-mini-2025-08-07"]
         assert of("drift", model="gpt-5-mini") == lump
@@ -492,6 +495,51 @@ def pulled_bills_agree_to_the_picodollar(build):
         assert totals[0]["billed"] == sum(r[5] for r in rows) > 80
         assert "class" not in books.reconcile("--by=provider")[1][0]
         assert books.reconcile("--all-hosts", "--drift")[1] == []
+
+
+def openai_bill(rows):
+    """The same of OpenAI: line items without tiers, counts with them, embeddings on their own."""
+    dated = {"gpt-5-mini": "gpt-5-mini-2025-08-07", "gpt-5": "gpt-5-2025-08-07",
+             "gpt-4o-mini": "gpt-4o-mini-2024-07-18"}
+    words = {"input": "input", "cache_read": "cached input", "output": "output"}
+    reports = {**openai_results(0)}
+    costs, counts = {}, {}
+    for day, model, kind, tier, units, usd in rows:
+        item = (seconds(day), "%s, %s" % (dated.get(model, model), words[kind]))
+        have = costs.get(item, (0, 0))
+        costs[item] = (have[0] + usd, have[1] + units)
+        counts.setdefault((seconds(day), model, tier), {})[kind] = units
+    for (day, item), (usd, units) in costs.items():
+        reports[COSTS].setdefault(day, []).append(
+            {"amount": {"value": Raw(format(usd, "f")), "currency": "usd"}, "line_item": item,
+             "project_id": "proj_a", "api_key_id": None, "quantity": units})
+    for (day, model, tier), n in counts.items():
+        path = "/v1/organization/usage/embeddings" if "embedding" in model else COMPLETIONS
+        cached = n.get("cache_read", 0)
+        reports[path].setdefault(day, []).append(
+            {"input_tokens": n.get("input", 0) + cached, "input_cached_tokens": cached,
+             "output_tokens": n.get("output", 0), "model": dated.get(model, model),
+             "project_id": "proj_a", "api_key_id": "key_1", "batch": tier == "batch",
+             "service_tier": "default"})
+    return reports
+
+
+def pulled_openai_bills_agree_too(build):
+    with Books(build) as books:
+        rows = [(r["day"], r["model"], r["class"], r["tier"], r["ledger_units"], r["ledger_usd"])
+                for r in books.by_class("openai") if r["ledger_units"] or r["ledger_usd"]]
+        assert {r[3] for r in rows} == {"standard", "batch"}, {r[3] for r in rows}
+        with Billing(openai_bill(rows), per_page=31) as server:
+            books.bill("pull", "openai", "--base-url=" + server.url, "--key-file=" +
+                       books.key_file, "--since=" + LEDGER_SINCE, "--until=" + LEDGER_UNTIL)
+        _, found, totals = books.reconcile("--all-hosts")
+        off = [r for r in found if r["drift"] or r["billed_units"] != r["ledger_units"]]
+        assert off == [], off[:3]
+        assert totals[0]["billed"] == sum(r[5] for r in rows) > 15
+        # The file of the same bill is left out where the costs were pulled, and that is said.
+        books.bill("import", os.path.join(books.state, "bill-openai.csv"))
+        scope, _, again = books.reconcile("--all-hosts")
+        assert again == totals and scope["imported_rows_left_out"] == 214, scope
 
 
 def pulled_bills_show_what_was_planted(build):
@@ -571,7 +619,8 @@ def reconcile_says_what_is_missing(build):
 
 
 TESTS = [imported_bills_show_what_was_planted, what_the_ledger_cannot_have_seen_is_not_covered,
-         pulled_bills_agree_to_the_picodollar, pulled_bills_show_what_was_planted,
+         pulled_bills_agree_to_the_picodollar, pulled_openai_bills_agree_too,
+         pulled_bills_show_what_was_planted,
          other_currencies_are_never_summed, reconcile_says_what_is_missing,
          pages_become_rows, amounts_in_cents_are_strings, pulled_twice_is_there_once,
          faults_are_waited_out, a_broken_run_goes_on, pages_that_do_not_end_are_refused,
