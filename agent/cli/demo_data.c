@@ -15,12 +15,14 @@
 #include <time.h>
 #include <unistd.h>
 
-#define DAY_US	      86400000000LL
-#define DEFAULT_DIR   "tolltap-demo"
-#define DEFAULT_ROWS  20000
-#define DEFAULT_UNTIL "2026-11-01" /* fixed, so that all have the same figures */
-#define DEMO_HOST     "demo-host"
-#define PROGRESS_ROWS 50000
+#define DAY_US		 86400000000LL
+#define DEFAULT_DIR	 "tolltap-demo"
+#define DEFAULT_ROWS	 20000
+#define DEFAULT_UNTIL	 "2026-11-01" /* fixed, so that all have the same figures */
+#define DEMO_HOST	 "demo-host"
+#define DAY_CHARACTERS	 10
+#define MONTH_CHARACTERS 7
+#define PROGRESS_ROWS	 50000
 
 struct data {
 	const char *dir;
@@ -205,19 +207,22 @@ static int write_planted(const struct data *d)
 
 /* ---- what to do with it ------------------------------------------------------------------ */
 
+/* Behind "tolltap", shown where this program has the command. Letters behind % are print_hint's. */
 static const struct hint {
-	const char *command; /* shown where this program has it */
-	const char *words;   /* behind "tolltap"; %s: the directory, %m: the last month */
+	const char *command;
+	const char *words;
 } hints[] = {
-	{"spend", "spend --config.file=%s/tolltap.yaml --by=tag:team,model"},
-	{"spend", "spend --config.file=%s/tolltap.yaml --by=key_owner,key"},
-	{"spend", "spend --config.file=%s/tolltap.yaml --by=day"},
-	{"forecast", "forecast --config.file=%s/tolltap.yaml"},
-	{"whatif", "whatif --config.file=%s/tolltap.yaml --from gpt-5 --to gpt-5-mini"},
-	{"bill", "bill import %s/bill-openai.csv --config.file=%s/tolltap.yaml"},
-	{"bill", "bill import %s/bill-anthropic.csv --config.file=%s/tolltap.yaml"},
-	{"bill", "bill reconcile --config.file=%s/tolltap.yaml"},
-	{"period", "period close %m --config.file=%s/tolltap.yaml"},
+	{"spend", "spend --config.file=%d/tolltap.yaml --by=tag:team,model"},
+	{"spend", "spend --config.file=%d/tolltap.yaml --by=key_owner,key"},
+	{"spend", "spend --config.file=%d/tolltap.yaml --by=day"},
+	{"forecast", "forecast --config.file=%d/tolltap.yaml --at=%l"},
+	{"whatif", "whatif --config.file=%d/tolltap.yaml --from=gpt-5 --to=gpt-5-mini "
+		   "--to-provider=openai"},
+	{"bill", "bill import %d/bill-openai.csv --config.file=%d/tolltap.yaml"},
+	{"bill", "bill import %d/bill-anthropic.csv --config.file=%d/tolltap.yaml"},
+	{"bill", "bill reconcile --config.file=%d/tolltap.yaml --since=%f --until=%u --all-hosts "
+		 "--by=provider,model --drift"},
+	{"period", "period close %m --config.file=%d/tolltap.yaml"},
 };
 
 static bool has_command(const char *name)
@@ -229,17 +234,48 @@ static bool has_command(const char *name)
 	return false;
 }
 
-static void print_hint(const char *words, const struct data *d)
+/* "2026-10-22", or its first characters. */
+static void print_day(int64_t us, int characters)
 {
-	time_t last = (time_t)(d->until_us / 1000000 - 1);
-	const char *place;
-	char month[16];
+	time_t at = (time_t)(us / 1000000);
+	char text[16];
 	struct tm tm;
 
-	strftime(month, sizeof(month), "%Y-%m", gmtime_r(&last, &tm));
+	strftime(text, sizeof(text), "%Y-%m-%d", gmtime_r(&at, &tm));
+	printf("%.*s", characters, text);
+}
+
+/* One letter: the directory, the first day, that after the last, one ten days before it, the last
+ * month. */
+static void print_word(char letter, const struct data *d)
+{
+	switch (letter) {
+	case 'd':
+		fputs(d->dir, stdout);
+		break;
+	case 'f':
+		print_day(d->until_us - DEMO_DAYS * DAY_US, DAY_CHARACTERS);
+		break;
+	case 'u':
+		print_day(d->until_us, DAY_CHARACTERS);
+		break;
+	case 'l':
+		print_day(d->until_us - 10 * DAY_US, DAY_CHARACTERS);
+		break;
+	case 'm':
+		print_day(d->until_us - 1, MONTH_CHARACTERS);
+		break;
+	}
+}
+
+static void print_hint(const char *words, const struct data *d)
+{
+	const char *place;
+
 	printf("  tolltap ");
 	while ((place = strchr(words, '%'))) {
-		printf("%.*s%s", (int)(place - words), words, place[1] == 'm' ? month : d->dir);
+		printf("%.*s", (int)(place - words), words);
+		print_word(place[1], d);
 		words = place + 2;
 	}
 	printf("%s\n", words);

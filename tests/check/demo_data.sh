@@ -42,6 +42,15 @@ demo --storage.path="$work/c" --until=2026-10-02
 is until_is_the_last_day "$("$tolltap" spend --storage.path="$work/c" --by=day --output=csv | cut -d, -f1 | grep ^2026 | sort | sed -n '1p;$p' | tr '\n' ' ')" "2026-08-18 2026-10-01 "
 "$tolltap" spend --config.file="$work/a/tolltap.yaml" --by=key_owner --output=csv | grep -q '^support,'
 is config_names_the_keys $? 0
+# What it says to try.
+demo --storage.path="$work/e"
+sed -n 's/^  tolltap //p' "$work/out" > "$work/hints"
+is hints "$([ "$(wc -l < "$work/hints")" -ge 5 ] && echo several)" several
+while read -r words; do
+	# shellcheck disable=SC2086
+	"$tolltap" $words > /dev/null 2> "$work/err" < /dev/null
+	is "runs_${words%% *}" "$? $(cat "$work/err")" "0 "
+done < "$work/hints"
 for flags in --rows=0 --rows=x --rows=99999999999 --until=2026-11-31x; do
 	demo --storage.path="$work/d" $flags
 	is "refuses_$flags" $? 2
