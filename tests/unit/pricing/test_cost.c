@@ -131,23 +131,23 @@ static const struct vector vectors[] = {
 	{"terra from the cut on", "openai", "gpt-5.6-terra", .day = D_2026_07_30,
 	 .tokens = {IN = 1000, OUT = 100}, .pusd = 3200 * M},	/* 1000x2M + 100x12M */
 
-	/* --- OpenAI: service tiers, context tiers, regions ---
-	 * luna: 100x0.2M + 1000x0.25M + 2000x0.02M + 10x1.2M = 20+250+40+12 = 322M */
+	/* --- OpenAI: service tiers, context tiers, regions --- */
 	{"cache writes", "openai", "gpt-5.6-luna",
-	 .tokens = {IN = 100, W5 = 1000, READ = 2000, OUT = 10}, .pusd = 322 * M},
+	 .tokens = {IN = 100, W5 = 1000, READ = 2000, OUT = 10},
+	 .pusd = 322 * M},		/* 100x0.2M + 1000x0.25M + 2000x0.02M + 10x1.2M */
 	{"flex is half", "openai", "gpt-5.6-luna", .tier = "flex",
 	 .tokens = {IN = 100, W5 = 1000, READ = 2000, OUT = 10}, .pusd = 161 * M,
-	 .id = "openai/gpt-5.6-luna@2026-07-30+flex"},
+	 .id = "openai/gpt-5.6-luna@2026-07-30+flex"},	/* 322M / 2 */
 	{"priority is double", "openai", "gpt-5.6-luna", .tier = "priority",
-	 .tokens = {IN = 100, W5 = 1000, READ = 2000, OUT = 10}, .pusd = 644 * M},
+	 .tokens = {IN = 100, W5 = 1000, READ = 2000, OUT = 10}, .pusd = 644 * M},	/* 322M x 2 */
 	{"fast is priority's other name", "openai", "gpt-5.6-luna", .tier = "fast",
 	 .tokens = {IN = 100, W5 = 1000, READ = 2000, OUT = 10}, .pusd = 644 * M,
-	 .id = "openai/gpt-5.6-luna@2026-07-30+priority"},
+	 .id = "openai/gpt-5.6-luna@2026-07-30+priority"},	/* 322M x 2 */
 	{"batch is half", "openai", "gpt-5.6-luna", .batch = true,
 	 .tokens = {IN = 100, W5 = 1000, READ = 2000, OUT = 10}, .pusd = 161 * M,
-	 .id = "openai/gpt-5.6-luna@2026-07-30+batch"},
+	 .id = "openai/gpt-5.6-luna@2026-07-30+batch"},	/* 322M / 2 */
 	{"batch beats the tier's name", "openai", "gpt-5.6-luna", .batch = true, .tier = "default",
-	 .tokens = {IN = 100, W5 = 1000, READ = 2000, OUT = 10}, .pusd = 161 * M},
+	 .tokens = {IN = 100, W5 = 1000, READ = 2000, OUT = 10}, .pusd = 161 * M},	/* 322M / 2 */
 	{"at the context threshold", "openai", "gpt-5.6-luna",
 	 .tokens = {IN = 272000, OUT = 10}, .pusd = 54412 * M},	/* 272000x0.2M + 10x1.2M */
 	{"above the context threshold", "openai", "gpt-5.6-luna",
@@ -163,11 +163,11 @@ static const struct vector vectors[] = {
 	 .tokens = {IN = 1000, OUT = 100}, .pusd = 352 * M,	/* 320M x 1.1 */
 	 .id = "openai/gpt-5.6-luna@2026-07-30+eu.api.openai.com"},
 	{"a port is not part of the name", "openai", "gpt-5.6-luna", .host = "US.api.openai.com:443",
-	 .tokens = {IN = 1000, OUT = 100}, .pusd = 352 * M},
+	 .tokens = {IN = 1000, OUT = 100}, .pusd = 352 * M},	/* (1000x0.2M + 100x1.2M) x 1.1 */
 	{"nor is a longer name", "openai", "gpt-5.6-luna", .host = "eu.api.openai.com.evil.example",
-	 .tokens = {IN = 1000, OUT = 100}, .pusd = 320 * M},
+	 .tokens = {IN = 1000, OUT = 100}, .pusd = 320 * M},	/* 1000x0.2M + 100x1.2M */
 	{"the plain host has no uplift", "openai", "gpt-5.6-luna", .host = "api.openai.com",
-	 .tokens = {IN = 1000, OUT = 100}, .pusd = 320 * M},
+	 .tokens = {IN = 1000, OUT = 100}, .pusd = 320 * M},	/* 1000x0.2M + 100x1.2M */
 	{"flex with its own cached price", "openai", "gpt-5.4", .tier = "flex",
 	 .tokens = {IN = 1000, READ = 1000, OUT = 100},	/* 1000x1.25M+1000x0.13M+100x7.5M */
 	 .pusd = 2130 * M},
@@ -179,9 +179,9 @@ static const struct vector vectors[] = {
 	{"priority as own prices", "openai", "gpt-4o-mini", .tier = "priority",
 	 .tokens = {IN = 1000, OUT = 1000}, .pusd = 1250 * M},	/* 1000x0.25M + 1000x1M */
 	{"default tier", "openai", "gpt-4o", .tier = "default",
-	 .tokens = {IN = 1000, OUT = 500}, .pusd = 7500 * M},
+	 .tokens = {IN = 1000, OUT = 500}, .pusd = 7500 * M},	/* 1000x2.5M + 500x10M */
 	{"scale tier is listed as standard", "openai", "gpt-4o", .tier = "scale",
-	 .tokens = {IN = 1000, OUT = 500}, .pusd = 7500 * M},
+	 .tokens = {IN = 1000, OUT = 500}, .pusd = 7500 * M},	/* 1000x2.5M + 500x10M */
 	{"a tier without data is not guessed", "openai", "gpt-5-nano", .tier = "priority",
 	 .tokens = {IN = 10}, .pusd = -1, .reason = UNPRICED_UNIT_MISSING},
 	{"an unheard tier is not guessed", "openai", "gpt-4o", .tier = "warp",
@@ -231,7 +231,7 @@ static const struct vector vectors[] = {
 	 .tokens = {IN = 1000, OUT = 100}, .pusd = 8250 * M,	/* (1000x5M + 100x25M) x 1.1 */
 	 .id = "anthropic/claude-opus-4-6@2026-03-13+us"},
 	{"no surcharge elsewhere", "anthropic", "claude-opus-4-6", .geo = "not_available",
-	 .tokens = {IN = 1000, OUT = 100}, .pusd = 7500 * M},
+	 .tokens = {IN = 1000, OUT = 100}, .pusd = 7500 * M},	/* 1000x5M + 100x25M */
 	{"fast", "anthropic", "claude-opus-4-6", .speed = "fast",
 	 .tokens = {IN = 1000, OUT = 100}, .pusd = 45000 * M},	/* 7500M x 6 */
 	{"fast in the US", "anthropic", "claude-opus-4-6", .speed = "fast", .geo = "us",
@@ -249,7 +249,7 @@ static const struct vector vectors[] = {
 	{"priority is committed spend", "anthropic", "claude-haiku-4-5", .tier = "priority",
 	 .tokens = {IN = 10, OUT = 10}, .pusd = 60 * M},	/* 10x1M + 10x5M */
 	{"served from a batch", "anthropic", "claude-haiku-4-5", .tier = "batch",
-	 .tokens = {IN = 10, OUT = 10}, .pusd = 30 * M},
+	 .tokens = {IN = 10, OUT = 10}, .pusd = 30 * M},	/* (10x1M + 10x5M) / 2 */
 	{"one-hour writes of Haiku 3", "anthropic", "claude-3-haiku-20240307",
 	 .tokens = {W5 = 10, W1H = 10}, .pusd = 8 * M},		/* 10x0.3M + 10x0.5M */
 	{"no cache on Claude 2", "anthropic", "claude-2.1", .tokens = {IN = 1, W1H = 1},
@@ -302,7 +302,8 @@ static const struct vector vectors[] = {
 	 .tokens = {IN = 100, READ = 100, OUT = 10},
 	 .pusd = 29 * M},		/* (100x0.3M + 100x0.03M + 10x2.5M) / 2 */
 	{"Vertex AI names its tiers otherwise", "gcp.vertex_ai", "gemini-3.5-flash-lite",
-	 .tier = "ON_DEMAND", .tokens = {IN = 100, READ = 100, OUT = 10}, .pusd = 58 * M},
+	 .tier = "ON_DEMAND", .tokens = {IN = 100, READ = 100, OUT = 10},
+	 .pusd = 58 * M},		/* 100x0.3M + 100x0.03M + 10x2.5M */
 	{"its flex", "gcp.vertex_ai", "gemini-3.5-flash-lite", .tier = "ON_DEMAND_FLEX",
 	 .tokens = {IN = 100, READ = 100, OUT = 10},
 	 .pusd = 29500000,		/* 100x0.15M + 100x0.02M + 10x1.25M */
@@ -386,7 +387,7 @@ static const struct vector vectors[] = {
 	 .tokens = {IN = 100, READ = 100, OUT = 50, THINK = 50},
 	 .pusd = 850 * M},			/* 100x2M + 100x0.5M + 100x6M */
 	{"xAI's batch is four fifths", "x_ai", "grok-4.5", .batch = true,
-	 .tokens = {IN = 100, READ = 100, OUT = 50, THINK = 50}, .pusd = 680 * M},
+	 .tokens = {IN = 100, READ = 100, OUT = 50, THINK = 50}, .pusd = 680 * M},	/* 850M x 0.8 */
 	{"xAI's searches", "x_ai", "grok-4.5", .tools = {[TOOL_WEB_SEARCH] = 2},
 	 .pusd = 10 * G},				/* 2 x 5 USD / 1000 */
 	{"cached tokens at xAI's threshold", "x_ai", "grok-4.5", .tokens = {READ = 200000},
