@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Spend: the filtered calls summed by facts, from the roll-up where it can answer. */
+/* An allocation failure leaves the group out, which is told. */
+#define uthash_nonfatal_oom(group) ((group)->left_out = true)
+#include "agent/base/hash.h"
 #include "exporter/calendar.h"
 #include "exporter/query_parts.h"
 #include "exporter/schema.h"
@@ -8,13 +11,6 @@
 #include <errno.h>
 #include <sqlite3.h>
 #include <stdio.h>
-
-/* An allocation failure leaves the element out; it never exits. */
-#define HASH_NONFATAL_OOM	   1
-#define uthash_nonfatal_oom(group) ((group)->left_out = true)
-/* The default's switch falls through, which clang's warnings refuse. */
-#define HASH_FUNCTION(key, len, hash) HASH_OAT(key, len, hash)
-#include <uthash.h>
 
 #define GROUP_KEY_MAX (QUERY_KEYS_MAX * (64u << 10)) /* a tag's text is the longest fact */
 

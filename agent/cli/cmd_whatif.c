@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* tolltap whatif: what recorded calls of one model would have cost at another. */
+#include "agent/base/hash.h"
 #include "agent/cli/flags.h"
 #include "agent/cli/output.h"
 #include "agent/cli/progress.h"
@@ -9,11 +10,6 @@
 #include "pricing/whatif.h"
 
 #include <errno.h>
-
-#define HASH_NONFATAL_OOM	      1
-#define uthash_nonfatal_oom(entry)    ((entry)->in_table = false)
-#define HASH_FUNCTION(key, len, hash) HASH_FNV(key, len, hash)
-#include <uthash.h>
 
 static void help(void)
 {

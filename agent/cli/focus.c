@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/base/hash.h"
 #include "agent/cli/focus.h"
 
 #include "agent/base/clock.h"
@@ -7,12 +8,6 @@
 #include "exporter/schema.h"
 
 #include <errno.h>
-
-#define HASH_NONFATAL_OOM	 1
-#define uthash_nonfatal_oom(row) ((row)->in_table = false)
-/* One-at-a-time: the default's switch falls through, which clang's warnings refuse. */
-#define HASH_FUNCTION(key, len, hash) HASH_OAT(key, len, hash)
-#include <uthash.h>
 
 struct row {
 	struct focus_charge charge;
