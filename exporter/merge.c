@@ -304,8 +304,9 @@ static int copy_table(struct merge *m, const struct record_table *t)
 	text_printf(&sql, "INSERT INTO new_%s SELECT ?1,x.id", t->table);
 	record_each_name(t->columns, put_source_column, &sql);
 	text_printf(&sql, " FROM src.%s x", t->table);
-	text_puts(&sql,
-		  t->overlaps ? " WHERE true" : " JOIN src.calls c ON c.seq=x.seq WHERE true");
+	text_puts(&sql, t->overlaps ? " WHERE true"
+				    : " JOIN src.calls c ON c.seq=x.seq JOIN src.periods p ON "
+				      "p.id=x.period WHERE p.reopened_at_us IS NULL");
 	merge_put_newer(&sql, t);
 	return copy(m, &sql);
 }
@@ -394,6 +395,9 @@ static void put_tables(struct text *sql)
 				    t->table, t->columns, t->columns, t->table);
 	}
 	text_puts(sql,
+		  "INSERT INTO periods(id,month,since_us,until_us,closed_at_us,closed_by,calls,"
+		  "cost_pusd_hi,cost_pusd_lo,list_cost_pusd_hi,list_cost_pusd_lo,rows_sha256,"
+		  "prices_sha256) VALUES(0,'',0,0,0,'',0,0,0,0,0,'','');"
 		  "INSERT INTO corrections(ledger,at_us,period,reason,seq,facet,calls,"
 		  "list_cost_pusd,cost_pusd) SELECT n.ledger,n.at_us,0,n.reason,c.seq,c.facet,"
 		  "n.calls,n.list_cost_pusd,n.cost_pusd FROM new_corrections n JOIN calls c ON "

@@ -126,7 +126,8 @@ static void put_table(struct sql *sql, const struct query *q, const struct query
 	} else {
 		text_puts(
 			&sql->text,
-			" JOIN calls c ON c.seq=x.seq JOIN facets f ON f.id=c.facet" OF_CALL_TIME);
+			" JOIN periods p ON p.id=x.period AND p.reopened_at_us IS NULL JOIN calls "
+			"c ON c.seq=x.seq JOIN facets f ON f.id=c.facet" OF_CALL_TIME);
 		put_times(sql, filter, "c.started_at_us>=? AND c.started_at_us<?");
 		sql_where(sql, filter);
 	}

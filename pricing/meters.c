@@ -243,11 +243,17 @@ static void put_prices(const struct price_terms *terms, struct meter_share *shar
 	}
 }
 
-/* An own server without a price, an error that is not billed. */
-static void put_free(struct meter_share *shares, int count)
+/* What cost nothing by no price: an own server, an error that is not billed, an empty answer. */
+static void put_free(struct meter_share *shares, int count, bool list, bool cost)
 {
-	for (int i = 0; i < count; i++)
-		shares[i].list_price = shares[i].cost_price = (struct unit_price){0, 1};
+	const struct unit_price nothing = {0, 1};
+
+	for (int i = 0; i < count; i++) {
+		if (list)
+			shares[i].list_price = nothing;
+		if (cost)
+			shares[i].cost_price = nothing;
+	}
 }
 
 static void split_by_table(const struct price_terms *first, const struct price_terms *second,
@@ -271,9 +277,7 @@ int meter_shares(const struct catalog *c, const struct call *call, int64_t calls
 	if (c)
 		price_terms(c, call, &list_terms, &cost_terms);
 	count = find_meters(call, calls, &list_terms, &cost_terms, shares);
-	if (call->basis == BASIS_NOT_BILLED ||
-	    (call->role == ROLE_SELF_HOSTED && !cost_terms.count && cost == 0))
-		put_free(shares, count);
+	put_free(shares, count, list == 0 && !list_terms.count, cost == 0 && !cost_terms.count);
 	put_prices(&list_terms, shares, count, offsetof(struct meter_share, list_price));
 	put_prices(&cost_terms, shares, count, offsetof(struct meter_share, cost_price));
 	split_by_table(&cost_terms, &list_terms, cost, shares, count, part);

@@ -133,28 +133,32 @@ static void emit_unit(struct output *o, const struct focus_charge *c, size_t pri
 }
 
 /* Only where quantity x price is the cost, to the last digit: FOCUS asks for no less. */
-static void emit_price(struct output *o, const struct focus_charge *c, struct unit_price price,
-		       pusd_sum cost)
+static bool print_price(struct output *o, const struct focus_charge *c, struct unit_price price,
+			pusd_sum cost)
 {
 	char text[96];
 
-	if (c->has_units && unit_price_costs(price, c->meter, c->units, cost) &&
-	    unit_price_format(price, text, sizeof(text)))
-		output_json(o, text);
-	else
-		output_null(o);
+	if (!c->has_units || !unit_price_costs(price, c->meter, c->units, cost) ||
+	    !unit_price_format(price, text, sizeof(text)))
+		return false;
+	output_json(o, text);
+	return true;
 }
 
 static void emit_list_price(struct output *o, const struct focus_charge *c, size_t arg)
 {
 	(void)arg;
-	emit_price(o, c, c->list_price, c->list);
+	if (!print_price(o, c, c->list_price, c->list))
+		output_null(o);
 }
 
+/* What was agreed on may have changed since: then the charge is of the public price, or of none. */
 static void emit_contracted_price(struct output *o, const struct focus_charge *c, size_t arg)
 {
 	(void)arg;
-	emit_price(o, c, c->contracted_price, c->contracted);
+	if (!print_price(o, c, c->contracted_price, c->contracted) &&
+	    !print_price(o, c, c->list_price, c->contracted))
+		output_null(o);
 }
 
 static void emit_meter(struct output *o, const struct focus_charge *c, size_t arg)

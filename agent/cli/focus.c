@@ -247,8 +247,8 @@ static int add_call(struct focus *f, const struct call *call, int64_t calls, str
 	const struct charge_correction *c = seq ? corrections_of(f, seq) : NULL;
 	int count, r = 0;
 
-	if (costs.list < 0)
-		costs.list = costs.known ? costs.cost : 0;
+	if (costs.list < 0 && call->billing_mode == BILLING_METERED)
+		costs.list = costs.cost;
 	count = meter_shares(f->prices, call, calls, costs.list, costs.cost, shares);
 	for (int i = 0; i < count; i++)
 		part[i] = charge_of(call, &shares[i]);
@@ -274,7 +274,8 @@ static int take_sum(void *user, const struct charge_sum *sum)
 	bool known =
 		call->basis != BASIS_UNPRICED && (call->basis != BASIS_ESTIMATED || sum->cost > 0);
 
-	return add_call(f, call, sum->calls, (struct costs){sum->list, sum->cost, known}, 0);
+	return add_call(f, call, sum->calls,
+			(struct costs){known ? sum->list : -1, known ? sum->cost : -1, known}, 0);
 }
 
 /* Gives out what is there and goes on to an hour, by way of those that only sums know. */
@@ -314,10 +315,9 @@ static int take_event(void *user, const struct event *event)
 		r = move_to(f, hour);
 	if (r || hour_is_summed(f, hour))
 		return r;
-	return add_call(
-		f, call, 1,
-		(struct costs){call->cost.list_pusd, known ? call->cost.cost_pusd : 0, known},
-		event->seq);
+	return add_call(f, call, 1,
+			(struct costs){call->cost.list_pusd, call->cost.cost_pusd, known},
+			event->seq);
 }
 
 int focus_run(struct focus *f, struct query *q, const struct query_filter *filter,

@@ -3,6 +3,7 @@
 #include "older.h"
 
 #include "agent/cli/export.h"
+#include "exporter/charges.h"
 #include "exporter/losses.h"
 #include "exporter/merge.h"
 
@@ -223,6 +224,20 @@ static void record_extremes(void)
 	ledger_close(l);
 }
 
+static void assert_correction(struct query *q)
+{
+	struct charge_correction *corrections;
+	size_t count;
+
+	assert_int_equal(query_corrections(q, &(struct query_filter){0}, &corrections, &count), 0);
+	assert_int_equal(count, 1);
+	assert_int_equal(corrections->seq, 2);
+	assert_int_equal(corrections->at_us, 20);
+	assert_int_equal(corrections->list_pusd, -5);
+	assert_true(corrections->cost_pusd == INT64_MAX && !corrections->late);
+	free(corrections);
+}
+
 /* Ids of losses, runs and corrections are given anew: nothing else may differ. */
 static void forget_ids(char *lines)
 {
@@ -255,10 +270,20 @@ static void a_line_read_back_is_the_row_it_was(void **state)
 	assert_non_null(strstr(before, "\"record\":\"correction\""));
 	q = open_paths(lines, 1);
 	after = export_to(second, q);
+	assert_correction(q);
 	query_close(q);
 	forget_ids(before);
 	forget_ids(after);
 	assert_string_equal(before, after);
+	q = open_two(dirs[0], first); /* a copy of itself */
+	assert_correction(q);
+	query_close(q);
+	run_sql(0, "UPDATE periods SET reopened_at_us=21,reopened_by='me'");
+	q = open_query();
+	free(after);
+	after = export_to(second, q);
+	assert_null(strstr(after, "\"record\":\"correction\""));
+	query_close(q);
 	free(before);
 	free(after);
 }
