@@ -166,6 +166,7 @@ int cmd_export(int argc, char **argv)
 		{.name = "since", .text = &shared.since},
 		{.name = "until", .text = &shared.until},
 		{.name = "where", .text = &shared.where},
+		{.name = "timezone", .text = &shared.timezone},
 		{.name = "ledger", .list = &shared.ledgers},
 		{.name = NULL},
 	};
@@ -179,7 +180,9 @@ int cmd_export(int argc, char **argv)
 		return cli_fail(EXIT_USAGE, "export", "takes no operand '%.60s'", argv[1]);
 	if (!form_parse(format, &form))
 		return cli_fail(EXIT_USAGE, "export", "--format: focus-csv, csv or jsonl");
-	rc = query_flags_parse(&shared, "export", &filter);
+	rc = query_flags_zone(&shared, "export", &config);
+	if (rc == EXIT_OK)
+		rc = query_flags_parse(&shared, "export", &filter);
 	if (rc == EXIT_OK)
 		rc = query_flags_open_many(&q, "export", &shared, &filter, config.storage_path);
 	e.q = q;
