@@ -15,7 +15,7 @@ struct export
 {
 	struct query *q;
 	const struct query_filter *filter;
-	const struct catalog *prices; /* for FOCUS; NULL: none could be loaded */
+	const struct catalog *prices; /* for FOCUS */
 	FILE *stream;
 	uint64_t rows;		    /* written */
 	struct focus_doubts doubts; /* of FOCUS */
