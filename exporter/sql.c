@@ -70,6 +70,7 @@ int sql_script(sqlite3 *db, struct text *script)
 
 pusd_sum sql_money(sqlite3_stmt *stmt, int column)
 {
-	return ((pusd_sum)sqlite3_column_int64(stmt, column) << 32) +
+	/* Times, not shifted: what caching saved may be below 0. */
+	return (pusd_sum)sqlite3_column_int64(stmt, column) * ((pusd_sum)1 << 32) +
 	       sqlite3_column_int64(stmt, column + 1);
 }
