@@ -217,13 +217,15 @@ fuzz-long: ## fuzz each target, or T=name, for FUZZ_CPU_MINUTES=30; goes on wher
 
 BENCH := $(addprefix $(BUILD)/tests/bench/,tls_loop socket_loop anchor anchor.bpf.o ledger_writer ledger_retention)
 BENCH_ROWS ?= 10000000
+LEDGER_BENCH = /usr/bin/python3 tests/bench/ledger.py $(BUILD) --rows $(BENCH_ROWS)
 
-bench: bench-ledger ## what the probes cost, side by side, as ratios; a ledger of BENCH_ROWS=10000000
+bench: $(BUILD)/tolltap $(BENCH) ## what the probes cost, side by side, as ratios; a ledger of BENCH_ROWS=10000000
 	$(Q)packaging/as-root.sh /usr/bin/python3 tests/bench/bench.py $(BUILD) $(BENCH_FLAGS)
 	$(Q)packaging/as-root.sh /usr/bin/python3 tests/bench/sockets.py $(BUILD)
+	$(Q)$(LEDGER_BENCH)
 
-bench-ledger: $(BUILD)/tolltap $(BENCH) ## that of the ledger alone: needs no root, 5 GB and some minutes
-	$(Q)/usr/bin/python3 tests/bench/ledger.py $(BUILD) --rows $(BENCH_ROWS)
+bench-ledger: $(BUILD)/tolltap $(BENCH) ## that of the ledger alone: needs no root, 10 GB and half an hour
+	$(Q)$(LEDGER_BENCH)
 
 $(BUILD)/tests/bench/socket_loop: tests/bench/socket_loop.c
 	@mkdir -p $(@D)
