@@ -35,6 +35,7 @@ build must libcapstone-dev pc:capstone finds return instructions
 build must nettle-dev pc:nettle hashes
 build must libcap-dev pc:libcap drops capabilities
 build must libseccomp-dev pc:libseccomp system call filters
+build must tzdata file:/usr/share/zoneinfo/Europe/Berlin time zones of reports
 build must uthash-dev file:/usr/include/uthash.h hash tables
 demo must python3 cmd:python3 the local provider
 demo must openssl cmd:openssl its certificate

@@ -21,7 +21,8 @@ static void help(void)
 	       "flags:\n"
 	       "  --from=MODEL   as recorded, or as the price table names it\n"
 	       "  --to=MODEL     a name the price table knows\n"
-	       "  --to-provider=P  whose model it is, where several have one of that name\n"
+	       "  --to-provider=P  whose model it is, where several have one of that name and\n"
+	       "                 the calls' own provider has not\n"
 	       "  --at=TIME      prices of that time (0s: now); else of each call's time\n"
 	       "  --period=UNIT  rows by hour, day (default), week or month\n" QUERY_FLAGS_HELP
 		       QUERY_LEDGER_HELP);
@@ -201,26 +202,51 @@ static void add_target(void *user, const char *provider, const char *id)
 	slice_copy(t->id, sizeof(t->id), slice_of(id));
 }
 
-/* A model of prices.d alone is in no list: with its provider named it is taken at its word. */
+/* The provider that made all the calls, or NULL. */
+static const char *one_provider(const struct whatif *w)
+{
+	for (size_t i = 1; i < w->source_count; i++) {
+		if (strcmp(w->sources[i].provider, w->sources[0].provider) != 0)
+			return NULL;
+	}
+	return w->sources[0].provider;
+}
+
+static void look_for(const struct whatif *w, const char *provider, struct targets *t)
+{
+	t->provider = provider;
+	catalog_each_model(w->catalog, w->to, add_target, t);
+}
+
+/*
+ * Of several providers it is the calls' own, where it has one. A model of prices.d alone is in no
+ * list: with its provider named it is taken at its word.
+ */
 static int find_target(struct whatif *w, const char *provider)
 {
-	struct targets t = {.provider = provider, .names = TEXT_INIT(16384)};
+	struct targets all = {.names = TEXT_INIT(16384)}, own = {.names = TEXT_INIT(16384)};
+	const struct targets *t = &all;
 	int rc = EXIT_OK;
 
-	catalog_each_model(w->catalog, w->to, add_target, &t);
-	if (t.count > 1)
+	look_for(w, provider, &all);
+	if (all.count > 1 && one_provider(w)) {
+		look_for(w, one_provider(w), &own);
+		t = own.count == 1 ? &own : &all;
+	}
+	if (t->count > 1)
 		rc = cli_fail(EXIT_USAGE, "whatif",
 			      "--to: several providers have '%.60s'; choose with --to-provider: %s",
-			      w->to, text_cstr(&t.names) ? t.names.ptr : "");
-	else if (t.count == 0 && !provider)
+			      w->to, text_cstr(&all.names) ? all.names.ptr : "");
+	else if (t->count == 0 && !provider)
 		rc = cli_fail(EXIT_USAGE, "whatif",
 			      "--to: no price of '%.60s'; tolltap prices list has the names",
 			      w->to);
-	text_free(&t.names);
+	text_free(&all.names);
+	text_free(&own.names);
 	if (rc != EXIT_OK)
 		return rc;
-	slice_copy(w->provider, sizeof(w->provider), slice_of(t.count ? t.found : provider));
-	slice_copy(w->id, sizeof(w->id), slice_of(t.count ? t.id : w->to));
+	slice_copy(w->provider, sizeof(w->provider), slice_of(t->count ? t->found : provider));
+	slice_copy(w->id, sizeof(w->id), slice_of(t->count ? t->id : w->to));
 	return EXIT_OK;
 }
 
@@ -316,9 +342,13 @@ static int print_lines(struct whatif *w)
 /* ---- the command ------------------------------------------------------------------------- */
 
 /* One reading of the ledger for each name, which mostly is one. */
-static int run(struct whatif *w, struct query *q, const struct query_filter *filter)
+static int run(struct whatif *w, struct query *q, const struct query_filter *filter,
+	       const char *provider)
 {
 	int rc = find_sources(w, q, filter), r = 0;
+
+	if (rc == EXIT_OK)
+		rc = find_target(w, provider);
 
 	for (size_t i = 0; rc == EXIT_OK && r == 0 && i < w->source_count; i++) {
 		struct query_filter part = *filter;
@@ -395,11 +425,9 @@ int cmd_whatif(int argc, char **argv)
 	if (rc == EXIT_OK)
 		rc = load_prices(&w, &config);
 	if (rc == EXIT_OK)
-		rc = find_target(&w, provider);
-	if (rc == EXIT_OK)
 		rc = query_flags_open_many(&q, "whatif", &shared, &filter, config.storage_path);
 	if (rc == EXIT_OK)
-		rc = run(&w, q, &filter);
+		rc = run(&w, q, &filter, provider);
 	lines_free(&w);
 	catalog_free(w.catalog);
 	return rc;
