@@ -233,6 +233,23 @@ void query_close(struct query *q)
 	free(q);
 }
 
+/* Steps of SQLite's machine between ticks. */
+#define TICK_STEPS 1000000
+
+static int on_progress(void *user)
+{
+	const struct query *q = user;
+
+	q->tick();
+	return 0;
+}
+
+void query_watch(struct query *q, void (*tick)(void))
+{
+	q->tick = tick;
+	sqlite3_progress_handler(q->db, tick ? TICK_STEPS : 0, tick ? on_progress : NULL, q);
+}
+
 /* ---- SQL --------------------------------------------------------------------------------- */
 
 void sql_number(struct sql *sql, int64_t number)

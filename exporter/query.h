@@ -31,6 +31,8 @@ int query_open(struct query **out, const char *dir, char *err, size_t err_size) 
 /* Queries over the writer's own connection, which stays open. Returns 0 or -ENOMEM. */
 int query_borrow(struct query **out, struct sqlite3 *db) TT_MUST_CHECK;
 void query_close(struct query *q); /* NULL is fine */
+/* Calls tick now and then while a query works, some ten times a second. */
+void query_watch(struct query *q, void (*tick)(void));
 /* The last failure of a query on q, one line. */
 const char *query_error(const struct query *q);
 

@@ -25,6 +25,7 @@ struct query {
 	bool at_rest;	 /* opened as a file that nobody writes */
 	char path[PATH_MAX];
 	char error[QUERY_ERROR_MAX];
+	void (*tick)(void); /* NULL: nobody watches */
 };
 
 /* Where a fact is kept: a fact of calls cannot be answered from the roll-up. */

@@ -3,6 +3,7 @@
 #include "agent/base/clock.h"
 #include "agent/cli/flags.h"
 #include "agent/cli/output.h"
+#include "agent/cli/progress.h"
 #include "agent/cli/query_flags.h"
 #include "exporter/calendar.h"
 #include "exporter/forecast.h"
@@ -390,14 +391,17 @@ static int run(struct forecast *f, struct query *q, struct query_filter *filter,
 	struct spend *rows = NULL;
 	size_t count = 0;
 	int64_t first_us;
-	int rc;
+	int rc, r;
 
 	if (query_first_us(q, &first_us))
 		return cli_fail(EXIT_STORAGE, "forecast", "%s", query_error(q));
 	find_days(&f->days, wanted, first_us);
 	filter->since_us = f->days.since_us[0];
 	filter->until_us = f->days.at_us;
-	if (query_spend(q, filter, f->keys.item, f->keys.count, &rows, &count))
+	query_flags_watch(q);
+	r = query_spend(q, filter, f->keys.item, f->keys.count, &rows, &count);
+	progress_end();
+	if (r)
 		return cli_fail(EXIT_STORAGE, "forecast", "%s", query_error(q));
 	rc = forecast_rows(f, q, rows, count);
 	free(f->series);

@@ -2,6 +2,7 @@
 /* tolltap spend: who spent what, grouped by any recorded fact, with the exact total. */
 #include "agent/cli/flags.h"
 #include "agent/cli/output.h"
+#include "agent/cli/progress.h"
 #include "agent/cli/query_flags.h"
 #include "agent/cli/spend_columns.h"
 #include "exporter/calendar.h"
@@ -91,11 +92,16 @@ static int spend(struct query *q, const struct query_filter *filter, struct spen
 	struct query_losses lost;
 	struct spend *rows = NULL;
 	size_t count = 0;
-	int rc = EXIT_OK;
+	int rc = EXIT_OK, r;
 
-	if (query_spend(q, filter, keys, p->keys.count, &rows, &count) ||
-	    (p->efficiency && query_spend_retried(q, filter, keys, p->keys.count, rows, count)) ||
-	    query_losses(q, filter->since_us, filter->until_us, &lost))
+	query_flags_watch(q);
+	r = query_spend(q, filter, keys, p->keys.count, &rows, &count);
+	if (r == 0 && p->efficiency)
+		r = query_spend_retried(q, filter, keys, p->keys.count, rows, count);
+	if (r == 0)
+		r = query_losses(q, filter->since_us, filter->until_us, &lost);
+	progress_end();
+	if (r)
 		rc = cli_fail(EXIT_STORAGE, "spend", "%s", query_error(q));
 	p->knows_savings = query_knows_savings(q);
 	if (periods)

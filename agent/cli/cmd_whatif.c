@@ -313,7 +313,7 @@ static void print_notes(const struct whatif *w)
 		printf("%lld calls without a price, now or then, are in neither sum\n",
 		       (long long)(w->total.calls - w->total.compared));
 	if (w->total.lower_bound)
-		printf("at least: of %lld calls in the sums not all is known\n",
+		printf("at least: %lld of the calls in the sums may have cost more than is known\n",
 		       (long long)w->total.lower_bound);
 	if (strcmp(calendar_zone(), CALENDAR_UTC) != 0)
 		printf("time zone: %s\n", calendar_zone());

@@ -156,6 +156,21 @@ int query_flags_open_many(struct query **out, const char *command, const struct 
 	return open_failed(r, command, err);
 }
 
+static int64_t watched_since_s;
+
+static void show_reading(void)
+{
+	int64_t now_s = (int64_t)(clock_mono_ns() / NSEC_PER_SEC);
+
+	progress_show("reading the ledger", now_s - watched_since_s, 0, "s");
+}
+
+void query_flags_watch(struct query *q)
+{
+	watched_since_s = (int64_t)(clock_mono_ns() / NSEC_PER_SEC);
+	query_watch(q, show_reading);
+}
+
 void query_closep(struct query **q)
 {
 	query_close(*q);

@@ -64,6 +64,9 @@ int query_flags_open(struct query **out, const char *command, const char *dir) T
 int query_flags_open_many(struct query **out, const char *command, const struct query_flags *flags,
 			  const struct query_filter *filter, const char *dir) TT_MUST_CHECK;
 
+/* Shows that the ledger is being read, on a terminal, when that takes a second (progress.h). */
+void query_flags_watch(struct query *q);
+
 /* One line that names every fact, behind an unknown one. */
 int query_flags_unknown_key(const char *command, const char *flag, struct slice name);
 

@@ -282,7 +282,7 @@ static void test_whatif(void **state)
 		    "      -0.01192");
 	assert_says("another model would count and write other");
 	assert_says("2 calls without a price, now or then, are in neither sum");
-	assert_says("at least: of 1 calls");
+	assert_says("at least: 1 of the calls");
 	/* of several providers the calls' own; at its own prices nothing changes */
 	assert_int_equal(command(cmd_whatif, "whatif --from=claude-haiku-4-5 --to=claude-haiku-4-5 "
 					     "--period=month "
