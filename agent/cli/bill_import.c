@@ -165,10 +165,11 @@ int bill_cmd_import(const struct config *config, const struct bill_flags *flags,
 /* ---- list -------------------------------------------------------------------------------- */
 
 static const struct output_column list_columns[] = {
-	{"id", OUTPUT_RIGHT},	   {"provider", OUTPUT_LEFT}, {"report", OUTPUT_LEFT},
-	{"account", OUTPUT_LEFT},  {"scope", OUTPUT_LEFT},    {"from", OUTPUT_LEFT},
-	{"to", OUTPUT_LEFT},	   {"rows", OUTPUT_RIGHT},    {"amount", OUTPUT_RIGHT},
-	{"currency", OUTPUT_LEFT}, {"state", OUTPUT_LEFT},    {"fetched_at", OUTPUT_LEFT},
+	{"id", OUTPUT_RIGHT},	     {"provider", OUTPUT_LEFT}, {"report", OUTPUT_LEFT},
+	{"file", OUTPUT_LEFT},	     {"account", OUTPUT_LEFT},	{"scope", OUTPUT_LEFT},
+	{"from", OUTPUT_LEFT},	     {"to", OUTPUT_LEFT},	{"rows", OUTPUT_RIGHT},
+	{"amount", OUTPUT_RIGHT},    {"currency", OUTPUT_LEFT}, {"state", OUTPUT_LEFT},
+	{"fetched_at", OUTPUT_LEFT},
 };
 
 static int print_listed(void *user, const struct bill_listed *l)
@@ -180,8 +181,9 @@ static int print_listed(void *user, const struct bill_listed *l)
 	snprintf(scope, sizeof(scope), "%s%s%s%s%s", *h->projects ? "project=" : "", h->projects,
 		 *h->projects && *h->keys ? " " : "", *h->keys ? "key=" : "", h->keys);
 	output_int(o, h->id);
-	output_text(o, h->is_pull ? h->provider : h->name);
+	output_text(o, h->provider);
 	output_text(o, h->report);
+	output_text(o, h->name);
 	output_text(o, h->account);
 	output_text(o, scope);
 	output_day(o, h->from_s);

@@ -300,6 +300,8 @@ static int open_all(const struct config *config, const struct bill_flags *flags,
 	char err[CATALOG_ERROR_MAX];
 	int rc = query_flags_parse(&shared, "bill", &w->filter);
 
+	w->filter.since_us = w->scope.from_s * 1000000;
+	w->filter.until_us = w->scope.to_s * 1000000;
 	if (rc == EXIT_OK)
 		rc = bill_open(&w->store, config, flags, false);
 	if (rc == EXIT_OK)

@@ -264,7 +264,7 @@ static struct slice first_of(const struct import *in, const enum column *columns
 
 static void read_focus_names(struct import *in, struct bill_row *row)
 {
-	static const enum column models[] = {COL_MODEL, COL_SKU, COL_RESOURCE};
+	static const enum column models[] = {COL_MODEL, COL_RESOURCE, COL_SKU};
 	static const enum column meters[] = {COL_METER, COL_DESCRIPTION, COL_SKU};
 	struct slice meter = first_of(in, meters, ARRAY_LEN(meters));
 	struct slice category = cell(in, COL_CATEGORY);

@@ -319,8 +319,9 @@ bool bill_filter_has(const char *filter, const char *id)
 
 /* ---- rows -------------------------------------------------------------------------------- */
 
-static int insert_rows(struct bill_store *s, int64_t bill, const struct bill_rows *rows,
-		       const struct bill_head *filter)
+/* Those that the head's filter has; stored grows by their number. */
+static int insert_rows(struct bill_store *s, const struct bill_head *head,
+		       const struct bill_rows *rows, int64_t *stored)
 {
 	sqlite3_stmt *stmt;
 	int r = prepare(s, "INSERT INTO rows VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)", NULL, 0,
@@ -333,10 +334,10 @@ static int insert_rows(struct bill_store *s, int64_t bill, const struct bill_row
 				       row->project, row->key,
 				       row->item};
 
-		if (!bill_filter_has(filter->projects, row->project) ||
-		    !bill_filter_has(filter->keys, row->key))
+		if (!bill_filter_has(head->projects, row->project) ||
+		    !bill_filter_has(head->keys, row->key))
 			continue;
-		sqlite3_bind_int64(stmt, 1, bill);
+		sqlite3_bind_int64(stmt, 1, head->id);
 		sqlite3_bind_text(stmt, 2, row->provider, -1, SQLITE_STATIC);
 		sqlite3_bind_int64(stmt, 3, row->from_s);
 		sqlite3_bind_int64(stmt, 4, row->to_s);
@@ -354,6 +355,7 @@ static int insert_rows(struct bill_store *s, int64_t bill, const struct bill_row
 		sqlite3_bind_text(stmt, 15, row->currency, -1, SQLITE_STATIC);
 		if (sqlite3_step(stmt) != SQLITE_DONE)
 			r = fail(s);
+		*stored += r == 0;
 		sqlite3_reset(stmt);
 	}
 	sqlite3_finalize(stmt);
@@ -437,11 +439,12 @@ int bill_pull_page(struct bill_store *s, const struct bill_head *head, const str
 {
 	const struct bound values[] = {TEXT_VALUE(page->cursor), INT_VALUE(now_us),
 				       INT_VALUE(head->id)};
+	int64_t stored = 0;
 	int r = run(s, "BEGIN IMMEDIATE");
 
 	if (r)
 		return r;
-	r = insert_rows(s, head->id, &page->rows, head);
+	r = insert_rows(s, head, &page->rows, &stored);
 	if (r == 0)
 		r = change(s, "UPDATE bills SET cursor=?,pages=pages+1,fetched_us=? WHERE id=?",
 			   values, ARRAY_LEN(values), NULL);
@@ -450,7 +453,7 @@ int bill_pull_page(struct bill_store *s, const struct bill_head *head, const str
 		return r;
 	snprintf(cursor->next, sizeof(cursor->next), "%s", page->cursor);
 	cursor->pages++;
-	cursor->rows += (int64_t)page->rows.count;
+	cursor->rows += stored;
 	return 0;
 }
 
@@ -605,6 +608,7 @@ static int settle_overlap(struct bill_store *s, const struct bill_head *h,
 int bill_import(struct bill_store *s, struct bill_head *head, const struct bill_rows *rows,
 		enum bill_overlap overlap, int64_t now_us, int64_t *replaced)
 {
+	int64_t stored = 0;
 	int r = run(s, "BEGIN IMMEDIATE");
 
 	*replaced = 0;
@@ -614,7 +618,7 @@ int bill_import(struct bill_store *s, struct bill_head *head, const struct bill_
 	if (r == 0)
 		r = insert_head(s, head, true, now_us);
 	if (r == 0)
-		r = insert_rows(s, head->id, rows, head);
+		r = insert_rows(s, head, rows, &stored);
 	if (r == 0)
 		r = settle_overlap(s, head, overlap, replaced);
 	return settle(s, r);

@@ -10,6 +10,7 @@ struct adding {
 	struct recon_uptime *out;
 	int64_t since_us, until_us;
 	char host[256];	     /* whose spans are coming */
+	int64_t seen_us;     /* of that host up to here */
 	int64_t *seconds_us; /* of that host, by day */
 };
 
@@ -35,8 +36,12 @@ static int add_run(void *user, const struct query_run *run)
 	if (!a->out->hosts || strncmp(host, a->host, sizeof(a->host) - 1) != 0) {
 		end_host(a);
 		a->out->hosts++;
+		a->seen_us = 0;
 		(void)slice_copy(a->host, sizeof(a->host), slice_of(host));
 	}
+	/* Ledgers of one host may overlap. */
+	from = from > a->seen_us ? from : a->seen_us;
+	a->seen_us = to > a->seen_us ? to : a->seen_us;
 	while (from < to) {
 		int64_t day = from / US_PER_DAY, end = (day + 1) * US_PER_DAY;
 

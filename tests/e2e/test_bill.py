@@ -536,6 +536,15 @@ def pulled_openai_bills_agree_too(build):
         off = [r for r in found if r["drift"] or r["billed_units"] != r["ledger_units"]]
         assert off == [], off[:3]
         assert totals[0]["billed"] == sum(r[5] for r in rows) > 15
+        # Two copies of a ledger are one: equal calls are there once.
+        copy = os.path.join(books.dir, "copy")
+        os.mkdir(copy)
+        with sqlite3.connect(os.path.join(books.state, "ledger.db")) as db:
+            db.execute("VACUUM INTO ?", (os.path.join(copy, "ledger.db"),))
+        both = ["--ledger=" + books.state, "--ledger=" + copy]
+        scope, _, twice = books.reconcile("--all-hosts", *both)
+        assert twice == totals and scope["hosts"] == 1, scope
+        assert scope["uptime_seconds"] == 45 * DAY and scope["days_covered"] == 45, scope
         # The file of the same bill is left out where the costs were pulled, and that is said.
         books.bill("import", os.path.join(books.state, "bill-openai.csv"))
         scope, _, again = books.reconcile("--all-hosts")

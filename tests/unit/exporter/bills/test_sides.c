@@ -244,6 +244,7 @@ static void test_uptime(void **state)
 	check_uptime(RUN("a", 0, 1) RUN("a", 2, 4), 1, 2 * SECONDS_PER_DAY, "101");
 	check_uptime(RUN("a", -5, 9) RUN("b", 1, 3), 2, 5 * SECONDS_PER_DAY, "011");
 	check_uptime(RUN("b", -5, 1) RUN("b", 1, 9), 1, 3 * SECONDS_PER_DAY, "111");
+	check_uptime(RUN("a", 0, 2) RUN("a", 1, 2), 1, 2 * SECONDS_PER_DAY, "110");
 	check_uptime(RUN("a", -5, 9) "INSERT INTO losses(since_us,at_us,reason,calls,rows,"
 				     "unmetered_seconds,times) VALUES(1793577700000000,"
 				     "1793577800000000,'agent_crash',0,0,121,1);",
