@@ -72,7 +72,8 @@ static void put_ledger(struct text *out, const struct bill_scope *s)
 	if (!up->known) {
 		text_puts(out, "; when its agent ran is not known (an older version wrote it)\n");
 	} else {
-		text_printf(out, "; %zu host%s, ", up->hosts, up->hosts == 1 ? "" : "s");
+		text_printf(out, "; %zu host%s%s%s%s, ", up->hosts, up->hosts == 1 ? "" : "s",
+			    up->hosts ? " (" : "", up->host_names, up->hosts ? ")" : "");
 		put_hours(out, up->seconds);
 		text_puts(out, " hours of agent uptime of ");
 		put_hours(out, (int64_t)up->days * SECONDS_PER_DAY * (int64_t)up->hosts);
@@ -159,6 +160,7 @@ static void put_json(struct text *out, const struct bill_scope *s)
 		    (long long)s->billed->left_out, (long long)s->billed->early);
 	text_printf(out, "\"calls\":%lld,\"foreign_calls\":%lld,", (long long)s->ledger->calls,
 		    (long long)s->ledger->foreign_calls);
+	put_json_text(out, "host_names", up->host_names);
 	if (up->known)
 		text_printf(out,
 			    "\"hosts\":%zu,\"uptime_seconds\":%lld,\"unmetered_seconds\":%lld,",

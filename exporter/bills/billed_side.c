@@ -8,9 +8,9 @@
 struct line {
 	bool open;
 	struct bill_row key; /* of its first row */
-	bool has_quantity, has_own_quantity, has_amount;
+	bool has_quantity, has_own, has_amount;
 	bill_sum quantity;
-	bill_sum own_quantity; /* that money rows tell beside their amounts */
+	bill_sum own; /* units that money rows tell beside their amounts */
 	bill_sum amount, slack;
 	char currency[BILL_CURRENCY_MAX];
 };
@@ -20,7 +20,7 @@ struct held_day {
 	char provider[32];
 	char account[BILL_ID_MAX];
 	int64_t day;
-	bool pulled_money, pulled_usage;
+	bool pulled_money;
 };
 
 struct loading {
@@ -116,7 +116,6 @@ static int take_head(void *user, const struct bill_head *head, int64_t fetched_u
 		d->money |= head->is_money;
 		d->usage |= head->is_usage;
 		h->pulled_money |= head->is_money;
-		h->pulled_usage |= head->is_usage;
 	}
 	return 0;
 }
@@ -146,7 +145,7 @@ static int end_line(struct loading *l)
 	struct line *line = &l->line;
 	struct billed_side *s = &l->side;
 	struct recon_bill *b;
-	bill_sum counted = line->has_own_quantity ? line->own_quantity : line->quantity;
+	bill_sum counted = line->has_own ? line->own : line->quantity;
 
 	if (!line->open)
 		return 0;
@@ -157,8 +156,10 @@ static int end_line(struct loading *l)
 		return -ENOMEM;
 	b = &s->bill[s->count++];
 	*b = (struct recon_bill){.has_quantity = line->has_quantity,
+				 .has_own = line->has_own,
 				 .has_amount = line->has_amount,
 				 .quantity = line->quantity,
+				 .own = line->own,
 				 .amount = line->amount,
 				 .slack = line->slack};
 	memcpy(b->key.provider, line->key.provider, sizeof(b->key.provider));
@@ -167,7 +168,7 @@ static int end_line(struct loading *l)
 	memcpy(b->key.tier, line->key.tier, sizeof(b->key.tier));
 	b->key.class = line->key.class;
 	memcpy(b->currency, line->currency, sizeof(b->currency));
-	if (line->has_amount && (line->has_quantity || line->has_own_quantity))
+	if (line->has_amount && (line->has_quantity || line->has_own))
 		b->price = recon_is_price(line->amount, line->slack, counted) ? PRICE_IS_ONE
 									      : PRICE_IS_NONE;
 	return 0;
@@ -185,15 +186,14 @@ static bool is_of_line(const struct line *line, const struct bill_row *row)
 	       (!row->has_amount || !line->has_amount || !strcmp(line->currency, row->currency));
 }
 
-static void add_to_line(struct line *line, const struct bill_row *row, bool counts)
+static void add_to_line(struct line *line, const struct bill_row *row)
 {
-	if (row->has_quantity && counts) {
+	if (row->has_quantity && !row->has_amount) {
 		line->has_quantity = true;
 		line->quantity += row->quantity;
-	}
-	if (row->has_quantity && row->has_amount && !counts) {
-		line->has_own_quantity = true;
-		line->own_quantity += row->quantity;
+	} else if (row->has_quantity) {
+		line->has_own = true;
+		line->own += row->quantity;
 	}
 	if (row->has_amount) {
 		line->has_amount = true;
@@ -205,7 +205,7 @@ static void add_to_line(struct line *line, const struct bill_row *row, bool coun
 
 /* Whether a row takes part. */
 static int admit(struct loading *l, const struct bill_head *head, const struct bill_row *row,
-		 bool *counts, bool *admitted)
+		 bool *admitted)
 {
 	int64_t day = bill_day(row->from_s);
 	struct held_day *h = held_of(l, row->provider, head->account, day, false);
@@ -215,7 +215,6 @@ static int admit(struct loading *l, const struct bill_head *head, const struct b
 	if (!is_in_scope(l->scope, head) || !bill_filter_has(l->scope->projects, row->project) ||
 	    !bill_filter_has(l->scope->keys, row->key))
 		return 0;
-	*counts = !row->has_amount || !(h && h->pulled_usage);
 	*admitted = head->is_pull || !(h && h->pulled_money);
 	l->side.left_out += !*admitted;
 	if (head->is_pull || !*admitted || !row->has_quantity)
@@ -230,8 +229,8 @@ static int admit(struct loading *l, const struct bill_head *head, const struct b
 static int take_row(void *user, const struct bill_head *head, const struct bill_row *row)
 {
 	struct loading *l = user;
-	bool counts, admitted;
-	int r = admit(l, head, row, &counts, &admitted);
+	bool admitted;
+	int r = admit(l, head, row, &admitted);
 
 	if (r || !admitted)
 		return r;
@@ -239,7 +238,7 @@ static int take_row(void *user, const struct bill_head *head, const struct bill_
 		r = end_line(l);
 		l->line = (struct line){.open = true, .key = *row};
 	}
-	add_to_line(&l->line, row, counts);
+	add_to_line(&l->line, row);
 	return r;
 }
 

@@ -210,7 +210,7 @@ static void merge_classes(struct lists *group)
 		if (b->key.class == BILL_OTHER)
 			continue;
 		b->key.class = BILL_ALL;
-		b->has_quantity = false;
+		b->has_quantity = b->has_own = false;
 		b->price = PRICE_UNTRIED;
 	}
 	for (size_t i = 0; i < group->sums; i++)
@@ -249,8 +249,8 @@ static int make_comparable(struct lists *all)
 /* ---- one model's day of one tier --------------------------------------------------------- */
 
 struct cell {
-	bool billed, seen, has_quantity, has_amount;
-	bill_sum quantity, amount, slack;
+	bool billed, seen, has_quantity, has_own, has_amount;
+	bill_sum quantity, own, amount, slack;
 	enum recon_price price;
 	bill_sum seen_quantity, seen_pusd, estimated_quantity, estimated_pusd;
 	int64_t list_pusd;
@@ -285,7 +285,10 @@ static void take_bill(struct comparison *c, const struct recon_bill *b)
 	if (b->has_quantity) {
 		cell->has_quantity = true;
 		cell->quantity = clamp(cell->quantity + b->quantity);
-		c->counted = true;
+	}
+	if (b->has_own) {
+		cell->has_own = true;
+		cell->own = clamp(cell->own + b->own);
 	}
 	if (b->has_amount) {
 		cell->price = cell->has_amount ? join_price(cell->price, b->price) : b->price;
@@ -314,14 +317,37 @@ static void take_sum(struct comparison *c, const struct recon_ledger *s)
 	}
 }
 
+static bool is_token(int class)
+{
+	return bill_side_of((enum bill_class) class) != SIDE_UNITS;
+}
+
+/* Counts of a usage report go before those beside amounts, and tokens are counted all or none. */
+static void choose_counts(struct comparison *c)
+{
+	bool reported = false;
+
+	for (int i = 0; i < BILL_OTHER; i++)
+		reported |= is_token(i) && c->cell[i].has_quantity;
+	for (int i = 0; i < BILL_OTHER; i++) {
+		struct cell *cell = &c->cell[i];
+
+		if (cell->has_own && !cell->has_quantity && !(is_token(i) && reported)) {
+			cell->has_quantity = true;
+			cell->quantity = cell->own;
+		}
+		c->counted |= is_token(i) && cell->has_quantity;
+	}
+}
+
 /* Tokens are counted all or none; of other units the bill may count one and not the next. */
 static bool is_counted(const struct comparison *c, enum bill_class class)
 {
 	const struct cell *cell = &c->cell[class];
 
-	if (class >= BILL_OTHER || !c->counted)
+	if (class >= BILL_OTHER)
 		return false;
-	return bill_side_of(class) != SIDE_UNITS || cell->has_quantity || !cell->billed;
+	return is_token(class) ? c->counted : cell->has_quantity || !cell->billed;
 }
 
 /* ---- units: estimated, then class, then coverage ----------------------------------------- */
@@ -558,8 +584,8 @@ static int emit(struct comparison *c, struct recon_rows *rows)
 
 	for (int i = 0; i < BILL_CLASSES; i++)
 		billed |= c->cell[i].billed;
-	if (c->counted)
-		divide_units(c);
+	choose_counts(c);
+	divide_units(c);
 	for (int i = 0; r == 0 && i < BILL_CLASSES; i++) {
 		if (c->cell[i].billed || c->cell[i].seen)
 			r = emit_cell(c, (enum bill_class)i, billed, rows);

@@ -27,8 +27,9 @@ enum recon_price { PRICE_UNTRIED, PRICE_IS_ONE, PRICE_IS_NONE };
 
 struct recon_bill {
 	struct recon_key key;
-	bool has_quantity, has_amount;
+	bool has_quantity, has_own, has_amount;
 	bill_sum quantity;
+	bill_sum own; /* units told beside amounts: taken where the bill counts none otherwise */
 	bill_sum amount, slack; /* 10^-12 of the currency; what rounding may have taken */
 	char currency[BILL_CURRENCY_MAX];
 	enum recon_price price;

@@ -44,6 +44,8 @@ static const struct bill_field openai_speeches[] = {OPENAI_GROUPS,
 						    COUNT_FIELD("characters", UNITS)};
 static const struct bill_field openai_transcriptions[] = {OPENAI_GROUPS,
 							  COUNT_FIELD("seconds", UNITS)};
+static const struct bill_field openai_searches[] = {OPENAI_GROUPS,
+						    COUNT_FIELD("num_requests", UNITS)};
 static const struct bill_field openai_sessions[] = {TEXT_FIELD("project_id", PROJECT),
 						    COUNT_FIELD("num_sessions", UNITS)};
 
@@ -51,6 +53,7 @@ static const char *const by_item[] = {"project_id", "api_key_id", "line_item", N
 static const char *const by_tier[] = {"project_id", "api_key_id",   "model",
 				      "batch",	    "service_tier", NULL};
 static const char *const by_model[] = {"project_id", "api_key_id", "model", NULL};
+static const char *const by_key[] = {"project_id", "api_key_id", NULL};
 static const char *const by_project[] = {"project_id", NULL};
 
 #define OPENAI(name_, path_, days, groups, table, finish_, unit_, keys_, money)                  \
@@ -105,6 +108,10 @@ const struct bill_report bill_reports[] = {
 	       openai_usage_finish, BILL_CHARACTERS, true, false),
 	OPENAI("usage.audio_transcriptions", "usage/audio_transcriptions", "31", by_model,
 	       openai_transcriptions, openai_usage_finish, BILL_AUDIO_SECONDS, true, false),
+	OPENAI("usage.web_search_calls", "usage/web_search_calls", "31", by_model, openai_searches,
+	       openai_usage_finish, BILL_WEB_SEARCH, true, false),
+	OPENAI("usage.file_search_calls", "usage/file_search_calls", "31", by_key, openai_searches,
+	       openai_usage_finish, BILL_FILE_SEARCH, true, false),
 	OPENAI("usage.code_interpreter_sessions", "usage/code_interpreter_sessions", "31",
 	       by_project, openai_sessions, openai_usage_finish, BILL_CODE_INTERPRETER, false,
 	       false),

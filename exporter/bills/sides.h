@@ -63,12 +63,14 @@ void recon_model_copy(char dst[CALL_NAME_MAX], const struct catalog *catalog, co
 
 /* A day counts as metered when no host's agent was away for longer in all. */
 #define RECON_AWAY_MAX_S 120
+#define RECON_NAMES_MAX	 512
 
 struct recon_uptime {
 	bool known; /* false: the ledger does not say */
 	size_t hosts;
-	int64_t seconds;	   /* that agents ran, summed over hosts */
-	int64_t unmetered_seconds; /* of these, by the ledger's losses */
+	char host_names[RECON_NAMES_MAX]; /* joined by commas, with "..." when cut */
+	int64_t seconds;		  /* that agents ran, summed over hosts */
+	int64_t unmetered_seconds;	  /* of these, by the ledger's losses */
 	int64_t first_day;
 	size_t days;
 	uint8_t *metered; /* by day from first_day: 1 = every host was there for all of it */

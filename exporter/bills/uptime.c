@@ -3,6 +3,7 @@
 #include "exporter/bills/sides.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 #define US_PER_DAY (SECONDS_PER_DAY * (int64_t)1000000)
 
@@ -26,6 +27,17 @@ static void end_host(struct adding *a)
 	memset(a->seconds_us, 0, a->out->days * sizeof(*a->seconds_us));
 }
 
+static void add_name(struct recon_uptime *out, const char *host)
+{
+	size_t len = strlen(out->host_names), more = strlen(host) + 2;
+
+	if (len + more + sizeof(", ...") < sizeof(out->host_names))
+		snprintf(out->host_names + len, sizeof(out->host_names) - len, "%s%s",
+			 len ? ", " : "", host);
+	else if (len && out->host_names[len - 1] != '.')
+		snprintf(out->host_names + len, sizeof(out->host_names) - len, ", ...");
+}
+
 static int add_run(void *user, const struct query_run *run)
 {
 	const char *host = run->host ? run->host : "";
@@ -38,6 +50,7 @@ static int add_run(void *user, const struct query_run *run)
 		a->out->hosts++;
 		a->seen_us = 0;
 		(void)slice_copy(a->host, sizeof(a->host), slice_of(host));
+		add_name(a->out, a->host);
 	}
 	/* Ledgers of one host may overlap. */
 	from = from > a->seen_us ? from : a->seen_us;

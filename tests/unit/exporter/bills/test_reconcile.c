@@ -501,6 +501,28 @@ static void test_factors(void **state)
 	}
 }
 
+/* Units beside amounts count where no report does, and not on top of one that does. */
+static void test_own_counts(void **state)
+{
+	bill_sum cause[RECON_CAUSES];
+	struct books b;
+
+	(void)state;
+	for (int reported = 0; reported < 2; reported++) {
+		both_agree(&b);
+		for (size_t i = 0; i < b.bills; i++) {
+			b.bill[i].has_own = true;
+			b.bill[i].own = b.bill[i].quantity;
+			b.bill[i].has_quantity = reported;
+		}
+		bill_of(&b, BILL_OUTPUT)->own += reported ? 777 : 40000;
+		bill_of(&b, BILL_OUTPUT)->amount += reported ? 0 : usd(600000);
+		causes_of(&b, cause);
+		assert_true(cause[CAUSE_COVERAGE] == (reported ? 0 : usd(600000)));
+		assert_true(cause[CAUSE_UNEXPLAINED] == 0 && cause[CAUSE_PRICE] == 0);
+	}
+}
+
 /* Searches are billed on one line, whichever model asked for them. */
 static void test_units_without_model(void **state)
 {
@@ -643,6 +665,7 @@ int main(void)
 		cmocka_unit_test(test_tiers),
 		cmocka_unit_test(test_bill_without_classes),
 		cmocka_unit_test(test_factors),
+		cmocka_unit_test(test_own_counts),
 		cmocka_unit_test(test_units_without_model),
 		cmocka_unit_test(test_unpriced_is_price),
 		cmocka_unit_test(test_is_price),

@@ -222,6 +222,9 @@ static void check_uptime(const char *sql, size_t hosts, int64_t seconds, const c
 	assert_true(up.known);
 	assert_int_equal(up.hosts, hosts);
 	assert_int_equal(up.seconds, seconds);
+	assert_string_equal(up.host_names, hosts == 2 ? "a, b"
+					   : hosts    ? strstr(sql, "'b'") ? "b" : "a"
+						      : "");
 	for (int64_t day = 0; day < 3; day++)
 		assert_int_equal(recon_uptime_has(&up, FIRST_US / DAY_US + day),
 				 metered[day] == '1');
