@@ -2,6 +2,7 @@
 #include "exporter/bills/store.h"
 
 #include "exporter/ledger.h"
+#include "exporter/sql.h"
 #include "exporter/storage.h"
 
 #include <errno.h>
@@ -634,8 +635,7 @@ static void load_listed(sqlite3_stmt *stmt, struct bill_listed *l)
 	l->fetched_us = sqlite3_column_int64(stmt, HEAD_COUNT + 2);
 	column_text(stmt, HEAD_COUNT + 3, l->currency, sizeof(l->currency));
 	l->rows = sqlite3_column_int64(stmt, HEAD_COUNT + 4);
-	l->amount = ((pusd_sum)sqlite3_column_int64(stmt, HEAD_COUNT + 5) << 32) +
-		    sqlite3_column_int64(stmt, HEAD_COUNT + 6);
+	l->amount = sql_money(stmt, HEAD_COUNT + 5);
 }
 
 int bill_store_list(struct bill_store *s, int (*each)(void *user, const struct bill_listed *bill),
