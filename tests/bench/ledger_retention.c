@@ -2,7 +2,7 @@
 /*
  * How fast a ledger lets go of its detail, and how long the writer stands still for one batch.
  *
- * usage: ledger_retention DIR DAYS NOW_S; prints "DELETED SECONDS SLOWEST_BATCH_MS
+ * usage: ledger_retention DIR DAYS NOW_S BATCHES; prints "DELETED SECONDS SLOWEST_BATCH_MS
  * USED_BYTES_BEFORE USED_BYTES_AFTER"
  */
 #include "agent/base/clock.h"
@@ -15,9 +15,9 @@
 
 int main(int argc, char **argv)
 {
-	char err[LEDGER_ERROR_MAX] = "give DIR, DAYS and NOW_S";
-	struct retention opts = {.days = argc == 4 ? strtoll(argv[2], NULL, 10) : 0};
-	int64_t now_us = argc == 4 ? strtoll(argv[3], NULL, 10) * 1000000 : 0, deleted = 0, before;
+	char err[LEDGER_ERROR_MAX] = "give DIR, DAYS, NOW_S and BATCHES";
+	struct retention opts = {.days = argc == 5 ? strtoll(argv[2], NULL, 10) : 0};
+	int64_t now_us = argc == 5 ? strtoll(argv[3], NULL, 10) * 1000000 : 0, deleted = 0, before;
 	uint64_t begun_ns = clock_mono_ns(), slowest_ns = 0;
 	struct retention_step step = {.more = true};
 	sqlite3 *db = NULL;
@@ -27,7 +27,7 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	before = retention_used_bytes(db);
-	while (step.more) {
+	for (long left = strtol(argv[4], NULL, 10); left && step.more; left--) {
 		uint64_t from_ns = clock_mono_ns();
 
 		if (retention_step(db, &opts, now_us, &step) != SQLITE_OK) {
