@@ -63,6 +63,7 @@ struct whatif {
 	struct source sources[SOURCES_MAX];
 	size_t source_count;
 	int64_t calls_in_all; /* for progress */
+	struct query_losses lost;
 	struct calendar_span span;
 	struct line *lines;
 	struct line total;
@@ -315,6 +316,10 @@ static void print_notes(const struct whatif *w)
 	if (w->total.lower_bound)
 		printf("at least: %lld of the calls in the sums may have cost more than is known\n",
 		       (long long)w->total.lower_bound);
+	if (w->lost.occasions)
+		printf("%lld calls were lost and %lld s not metered in this time (tolltap "
+		       "doctor)\n",
+		       (long long)w->lost.calls, (long long)w->lost.unmetered_seconds);
 	if (strcmp(calendar_zone(), CALENDAR_UTC) != 0)
 		printf("time zone: %s\n", calendar_zone());
 }
@@ -364,6 +369,8 @@ static int run(struct whatif *w, struct query *q, const struct query_filter *fil
 					QUERY_WHERE_MAX - 2);
 		r = query_events(q, &part, 0, 0, reprice, w);
 	}
+	if (rc == EXIT_OK && r == 0)
+		r = query_losses(q, filter->since_us, filter->until_us, &w->lost);
 	progress_end();
 	if (r == -E2BIG)
 		return cli_fail(EXIT_FAILED, "whatif",

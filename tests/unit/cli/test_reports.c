@@ -256,6 +256,9 @@ static void record_haiku(void)
 
 static void test_whatif(void **state)
 {
+	char loss[256];
+	sqlite3 *db;
+
 	(void)state;
 	record_haiku();
 	assert_int_equal(command(cmd_whatif, "whatif --from=claude-haiku-4-5 --to=gpt-4o-mini "
@@ -283,6 +286,16 @@ static void test_whatif(void **state)
 	assert_says("another model would count and write other");
 	assert_says("2 calls without a price, now or then, are in neither sum");
 	assert_says("at least: 1 of the calls");
+	assert_silent("lost");
+	db = open_sqlite();
+	snprintf(loss, sizeof(loss), "INSERT INTO losses VALUES(1,%lld,%lld,'agent_crash',7,1,9,1)",
+		 MONDAY_S * 1000000, MONDAY_S * 1000000 + 5);
+	execute(db, loss);
+	sqlite3_close(db);
+	assert_int_equal(command(cmd_whatif, "whatif --from=claude-haiku-4-5 --to=gpt-4o-mini "
+					     "--to-provider=openai"),
+			 EXIT_OK);
+	assert_says("7 calls were lost and 9 s not metered in this time");
 	/* of several providers the calls' own; at its own prices nothing changes */
 	assert_int_equal(command(cmd_whatif, "whatif --from=claude-haiku-4-5 --to=claude-haiku-4-5 "
 					     "--period=month "
