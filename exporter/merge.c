@@ -113,8 +113,9 @@ static void put_staging_tables(struct text *sql)
 			    s.table->table);
 		record_each_name(s.table->columns, put_staged, &s);
 		text_printf(sql,
-			    ",PRIMARY KEY(ledger,id)) STRICT;ALTER TABLE %s ADD COLUMN ledger;",
-			    s.table->table);
+			    ",PRIMARY KEY(ledger,id)) STRICT;ALTER TABLE %s ADD COLUMN ledger;"
+			    "ALTER TABLE %s ADD COLUMN origin;",
+			    s.table->table, s.table->table);
 	}
 }
 
@@ -150,9 +151,10 @@ static int create_sums(struct merge *m)
 		snprintf(m->rollup_columns, sizeof(m->rollup_columns), "%s",
 			 sqlite3_column_text(stmt, 0));
 	sqlite3_finalize(stmt);
-	text_puts(&sql, "CREATE TABLE sums(ledger TEXT NOT NULL,source INTEGER NOT NULL");
+	text_puts(&sql, "CREATE TABLE sums(ledger TEXT NOT NULL,source INTEGER NOT NULL,"
+			"origin INTEGER NOT NULL");
 	record_each_name(m->rollup_columns, put_sum_column, &sql);
-	text_puts(&sql, ") STRICT");
+	text_puts(&sql, ",UNIQUE(ledger,source,hour,origin)) STRICT");
 	return r ? r : merge_run(m, &sql);
 }
 
@@ -266,7 +268,7 @@ static int copy_sums(struct merge *m, int64_t version)
 	struct text sql = TEXT_INIT(QUERY_SQL_MAX), facets = TEXT_INIT(256);
 	int r;
 
-	text_puts(&sql, "INSERT INTO sums SELECT ?1,?4,");
+	text_puts(&sql, "INSERT INTO sums SELECT ?1,?4,s.facet,");
 	schema_rollup_list_sql(&sql, "s.", false, version);
 	text_printf(&sql,
 		    " FROM src.rollup s WHERE s.hour<%s/3600000000 AND s.hour>=?2/3600000000 AND "
@@ -288,6 +290,13 @@ static void put_source_column(void *user, struct slice name)
 static void put_newer_column(void *user, struct slice name)
 {
 	text_printf(user, ",%.*s=excluded.%.*s", SLICE_FMT(name), SLICE_FMT(name));
+}
+
+void merge_put_newer_sum(struct text *sql, const struct merge *m)
+{
+	text_puts(sql, " ON CONFLICT(ledger,source,hour,origin) DO UPDATE SET origin=origin");
+	record_each_name(m->rollup_columns, put_newer_column, sql);
+	text_puts(sql, " WHERE excluded.calls>sums.calls");
 }
 
 void merge_put_newer(struct text *sql, const struct record_table *t)
@@ -390,16 +399,16 @@ static void put_tables(struct text *sql)
 
 		if (t && t->overlaps)
 			text_printf(sql,
-				    "INSERT INTO %s(ledger,%s) SELECT ledger,%s FROM new_%s ORDER "
-				    "BY ledger,id;",
+				    "INSERT INTO %s(ledger,origin,%s) SELECT ledger,id,%s FROM "
+				    "new_%s ORDER BY ledger,id;",
 				    t->table, t->columns, t->columns, t->table);
 	}
 	text_puts(sql,
 		  "INSERT INTO periods(id,month,since_us,until_us,closed_at_us,closed_by,calls,"
 		  "cost_pusd_hi,cost_pusd_lo,list_cost_pusd_hi,list_cost_pusd_lo,rows_sha256,"
 		  "prices_sha256) VALUES(0,'',0,0,0,'',0,0,0,0,0,'','');"
-		  "INSERT INTO corrections(ledger,at_us,period,reason,seq,facet,calls,"
-		  "list_cost_pusd,cost_pusd) SELECT n.ledger,n.at_us,0,n.reason,c.seq,c.facet,"
+		  "INSERT INTO corrections(ledger,origin,at_us,period,reason,seq,facet,calls,"
+		  "list_cost_pusd,cost_pusd) SELECT n.ledger,n.id,n.at_us,0,n.reason,c.seq,c.facet,"
 		  "n.calls,n.list_cost_pusd,n.cost_pusd FROM new_corrections n JOIN calls c ON "
 		  "c.event_id=n.event_id ORDER BY n.ledger,n.id;");
 }

@@ -129,8 +129,10 @@ static int prepare_sum_insert(struct merge *m, sqlite3_stmt **out)
 {
 	struct text sql = TEXT_INIT(16384);
 
-	text_puts(&sql, "INSERT INTO sums SELECT ?2,?3");
+	text_puts(&sql, "INSERT INTO sums SELECT ?2,?3,json_extract(?1,'$.facet')");
 	record_each_name(m->rollup_columns, put_sum_column, &sql);
+	text_puts(&sql, " WHERE true");
+	merge_put_newer_sum(&sql, m);
 	return merge_prepare(m, &sql, out);
 }
 

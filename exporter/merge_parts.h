@@ -39,6 +39,8 @@ int merge_prepare(struct merge *m, struct text *sql, sqlite3_stmt **out) TT_MUST
 
 /* What an INSERT does with a call that is there: it keeps the higher revision. */
 void merge_put_newer_call(struct text *sql);
+/* The same for a sum, of which the file has two: the one of more calls. */
+void merge_put_newer_sum(struct text *sql, const struct merge *m);
 /* The same for a row of a staging table. */
 void merge_put_newer(struct text *sql, const struct record_table *t);
 

@@ -91,11 +91,13 @@ static void put_sums(struct sql *sql, const struct query *q, const struct query_
 	schema_list_sql(&sql->text, SCHEMA_FACETS, ",f.", q->version);
 	text_puts(&sql->text, ",");
 	schema_rollup_list_sql(&sql->text, "s.", false, q->version);
-	text_printf(&sql->text,
-		    " FROM (SELECT *,hour*3600000000 AS at_us FROM %s) s JOIN facets f ON "
-		    "f.id=s.facet WHERE ",
-		    q->merged ? "sums" : "rollup");
-	text_puts(&sql->text, q->merged ? "true" : QUERY_SUMS_ONLY);
+	/* Behind a name that is taken SQLite gives a column another: s.facet is the first. */
+	text_puts(&sql->text,
+		  q->merged
+			  ? " FROM (SELECT origin AS facet,facet AS id,*,hour*3600000000 AS at_us "
+			    "FROM sums) s JOIN facets f ON f.id=s.id WHERE true"
+			  : " FROM (SELECT *,hour*3600000000 AS at_us FROM rollup) s JOIN facets "
+			    "f ON f.id=s.facet WHERE " QUERY_SUMS_ONLY);
 	put_times(sql, filter, "s.at_us>=? AND s.at_us+3600000000<=?");
 	sql_where(sql, filter);
 	text_puts(&sql->text, " ORDER BY s.hour,s.facet");
@@ -117,7 +119,7 @@ static void put_table(struct sql *sql, const struct query *q, const struct query
 	const struct record_table *t = &tables[kind];
 
 	put_head(sql, q, kind, "x");
-	text_puts(&sql->text, ",x.id");
+	text_puts(&sql->text, q->merged ? ",x.origin AS id" : ",x.id");
 	record_each_name(t->columns, put_column, sql);
 	text_printf(&sql->text, " FROM %s x", t->table);
 	if (t->overlaps) {

@@ -75,7 +75,7 @@ is focus_corrections_are_of_today "$(sum "$work/corrected.csv" "$september and r
 # ---- lines and several ledgers ------------------------------------------------------------------
 
 export_as jsonl --storage.path="$a" > "$work/a.jsonl"
-is lines_read_back "$(export_as jsonl --ledger="$work/a.jsonl" | sed 's/"id":[0-9]*//' | sha256sum)" "$(sed 's/"id":[0-9]*//' "$work/a.jsonl" | sha256sum)"
+is lines_read_back "$(export_as jsonl --ledger="$work/a.jsonl" | sha256sum)" "$(sha256sum < "$work/a.jsonl")"
 is lines_focus "$(export_as focus-csv --ledger="$work/a.jsonl" --prices.dir="$work/prices" | sha256sum)" "$(sha256sum < "$work/corrected.csv")"
 spent=$("$tolltap" spend --by=model,day --output=json --storage.path="$a" | sha256sum)
 is spend_of_lines "$("$tolltap" spend --by=model,day --output=json --ledger="$work/a.jsonl" | sha256sum)" "$spent"
