@@ -12,7 +12,8 @@
 
 #define BILL_STORE_FILE	    "bills.db"
 #define BILL_STORE_BUSY_MS  5000
-#define BILL_FILTER_MAX	    1024 /* of ids, joined by commas */
+#define BILL_GIVEN_UP_S	    (7 * 86400) /* a pull that nobody went on with is forgotten then */
+#define BILL_FILTER_MAX	    1024	/* of ids, joined by commas */
 #define BILL_SHA256_HEX_MAX 65
 
 struct bill_store;

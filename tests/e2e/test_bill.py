@@ -194,6 +194,18 @@ def a_broken_run_goes_on(build):
         assert costs["resumed_at"] == 2 and costs["pages"] == 3 and costs["rows"] == 10, costs
         assert server.requests[asked][1]["page"] == ["page_4"], server.requests[asked]
         assert place.total() == OPENAI_TOTAL
+        # What nobody went on with for a week is forgotten when the report is pulled again.
+        server.faults = [None, billing.status(403)]
+        place.bill("pull", "openai", "--base-url=" + server.url, "--key-file=" + place.key_file,
+                   "--since=2026-10-01", "--until=2026-11-06", code=1)
+        for age, left in ((6, 1), (8, 0)):
+            with sqlite3.connect(os.path.join(place.state, "bills.db")) as db:
+                db.execute("UPDATE bills SET fetched_us=? WHERE done=0",
+                           (int(time.time() - age * DAY) * 10**6,))
+            place.pull("openai", server)
+            with sqlite3.connect(os.path.join(place.state, "bills.db")) as db:
+                assert db.execute("SELECT count(*) FROM bills WHERE NOT done").fetchone()[0] == left
+        assert place.total() == OPENAI_TOTAL and not place.rows("1", "NOT done")
         # A cursor that the provider has forgotten: from the beginning, and once each.
         server.faults = [None, billing.status(403)]
         place.bill("pull", "openai", "--base-url=" + server.url, "--key-file=" + place.key_file,
