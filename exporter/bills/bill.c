@@ -195,6 +195,15 @@ bool bill_money_parse(struct slice text, int scale, int64_t *amount, int *decima
 	return true;
 }
 
+int64_t bill_slack(int decimals)
+{
+	int64_t slack = PUSD_PER_USD / 2;
+
+	for (int i = 0; i < decimals && slack; i++)
+		slack /= 10;
+	return slack;
+}
+
 bool bill_count_parse(struct slice text, int64_t *count)
 {
 	return decimal_parse(slice_trim(text), 0, count);

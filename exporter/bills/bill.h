@@ -89,6 +89,9 @@ void bill_provider_copy(char dst[32], struct slice name);
  */
 bool bill_money_parse(struct slice text, int scale, int64_t *amount, int *decimals);
 
+/* Half of the last of so many digits behind the point: what rounding to them may have taken. */
+int64_t bill_slack(int decimals);
+
 /* A count: a decimal that is a whole number, not below zero. */
 bool bill_count_parse(struct slice text, int64_t *count);
 

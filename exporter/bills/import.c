@@ -326,12 +326,8 @@ static int read_row(struct import *in)
 /* Amounts were rounded to the digits that the file shows at most. */
 static void set_slack(struct bill_file *file, int decimals)
 {
-	int64_t slack = PUSD_PER_USD / 2;
-
-	for (int i = 0; i < decimals && slack; i++)
-		slack /= 10;
 	for (size_t i = 0; i < file->rows.count; i++)
-		file->rows.row[i].slack = slack;
+		file->rows.row[i].slack = bill_slack(decimals);
 }
 
 static int read_file(struct import *in)

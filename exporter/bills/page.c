@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #define FIELDS_MAX 64
+#define SLACK_MAX  500000 /* half a millionth of the currency */
 
 /* The paths every report has, before its own. */
 enum { PATH_BUCKET, PATH_RESULT, PATH_MORE, PATH_NEXT, PATH_BATCH, PATH_FROM, PATH_TO, PATHS };
@@ -191,6 +192,22 @@ static int scan_page(struct reading *r, struct slice body)
 	return 0;
 }
 
+/*
+ * Zeros at the end are not written, so that the amount with the most digits tells where those of a
+ * page were cut. Whole numbers among themselves are not taken for rounded ones.
+ */
+static void set_slack(struct bill_rows *rows)
+{
+	int64_t slack = SLACK_MAX;
+
+	for (size_t i = 0; i < rows->count; i++) {
+		if (rows->row[i].has_amount && rows->row[i].slack < slack)
+			slack = rows->row[i].slack;
+	}
+	for (size_t i = 0; i < rows->count; i++)
+		rows->row[i].slack = rows->row[i].has_amount ? slack : 0;
+}
+
 int bill_page_read(const struct bill_report *report, struct slice body, struct bill_page *out,
 		   char *err, size_t err_size)
 {
@@ -207,6 +224,7 @@ int bill_page_read(const struct bill_report *report, struct slice body, struct b
 		rc = -EBADMSG;
 	}
 	if (rc == 0) {
+		set_slack(&r->page.rows);
 		*out = r->page;
 		r->page.rows = (struct bill_rows){0};
 	} else if (rc == -ENOMEM) {
@@ -240,6 +258,19 @@ struct bill_row *bill_result_row(const struct bill_result *result, struct bill_r
 	(void)slice_copy(row->item, sizeof(row->item), slice_of(result->text[TEXT_ITEM]));
 	bill_tier_copy(row->tier, slice_of(result->batch ? "batch" : result->text[TEXT_TIER]));
 	return row;
+}
+
+bool bill_result_amount(const struct bill_result *result, struct bill_row *row, int cents)
+{
+	int decimals;
+
+	if (!bill_money_parse(slice_of(result->text[TEXT_AMOUNT]), 12 - cents, &row->amount,
+			      &decimals) ||
+	    !bill_currency_copy(row->currency, slice_of(result->text[TEXT_CURRENCY])))
+		return false;
+	row->has_amount = true;
+	row->slack = bill_slack(decimals + cents);
+	return true;
 }
 
 bool bill_result_count(const struct bill_result *result, struct bill_rows *rows,

@@ -14,12 +14,7 @@ bool anthropic_cost_finish(const struct bill_report *report, const struct bill_r
 	struct bill_row *row = bill_result_row(result, rows, bill_class_of_words(slice_of(type)));
 
 	(void)report;
-	if (!row ||
-	    !bill_money_parse(slice_of(result->text[TEXT_AMOUNT]), 10, &row->amount, NULL) ||
-	    !bill_currency_copy(row->currency, slice_of(result->text[TEXT_CURRENCY])))
-		return false;
-	row->has_amount = true;
-	return true;
+	return row && bill_result_amount(result, row, 2);
 }
 
 bool anthropic_usage_finish(const struct bill_report *report, const struct bill_result *result,

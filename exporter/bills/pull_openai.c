@@ -64,11 +64,8 @@ bool openai_cost_finish(const struct bill_report *report, const struct bill_resu
 	struct bill_row *row = bill_result_row(result, rows, BILL_OTHER);
 
 	(void)report;
-	if (!row ||
-	    !bill_money_parse(slice_of(result->text[TEXT_AMOUNT]), 12, &row->amount, NULL) ||
-	    !bill_currency_copy(row->currency, slice_of(result->text[TEXT_CURRENCY])))
+	if (!row || !bill_result_amount(result, row, 0))
 		return false;
-	row->has_amount = true;
 	openai_line_item(slice_of(result->text[TEXT_ITEM]), row);
 	/* Hours and bytes are no counts of ours. */
 	row->has_quantity = result->text[TEXT_QUANTITY][0] && row->class != BILL_OTHER &&

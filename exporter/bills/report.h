@@ -113,6 +113,8 @@ void openai_line_item(struct slice item, struct bill_row *row);
 /* For finishers: a row with what every row of a result has. NULL: no room. */
 struct bill_row *bill_result_row(const struct bill_result *result, struct bill_rows *rows,
 				 enum bill_class class);
+/* Fills its money; cents is 2 when it is told in hundredths, else 0. False: no amount. */
+bool bill_result_amount(const struct bill_result *result, struct bill_row *row, int cents);
 /* The same with a quantity, unless that is not above 0. False: no room. */
 bool bill_result_count(const struct bill_result *result, struct bill_rows *rows,
 		       enum bill_class class, int64_t quantity);

@@ -75,6 +75,36 @@ static void test_money(void **state)
 	assert_int_equal(decimals, 2);
 }
 
+/* The amount with the most digits tells where a page's were cut, and a millionth is the most. */
+static void test_slack(void **state)
+{
+	static const struct {
+		const char *first, *second;
+		int64_t slack;
+	} rows[] = {
+		{"123.78912", "1", 50000}, /* cents */
+		{"1", "20", 500000},
+		{"1.123456789", "1", 5},
+		{"1.0123456789012", "7.5", 0},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct bill_page page;
+		char body[512];
+
+		snprintf(body, sizeof(body),
+			 "{\"data\":[{\"starting_at\":\"2026-11-01T00:00:00Z\",\"ending_at\":"
+			 "\"2026-11-02T00:00:00Z\",\"results\":[{\"amount\":\"%s\",\"currency\":"
+			 "\"USD\"},{\"amount\":\"%s\",\"currency\":\"USD\"}]}],\"has_more\":false}",
+			 rows[i].first, rows[i].second);
+		assert_int_equal(read_page(report("anthropic", "costs"), body, &page), 0);
+		assert_int_equal(page.rows.row[0].slack, rows[i].slack);
+		assert_int_equal(page.rows.row[1].slack, rows[i].slack);
+		bill_page_free(&page);
+	}
+}
+
 /* ---- OpenAI -------------------------------------------------------------------------------- */
 
 static void test_openai_costs(void **state)
@@ -392,11 +422,12 @@ static void test_urls(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_money),	      cmocka_unit_test(test_openai_costs),
-		cmocka_unit_test(test_line_items),    cmocka_unit_test(test_openai_usage),
-		cmocka_unit_test(test_openai_tiers),  cmocka_unit_test(test_anthropic),
-		cmocka_unit_test(test_hostile_pages), cmocka_unit_test(test_cut_pages),
-		cmocka_unit_test(test_requests),      cmocka_unit_test(test_urls),
+		cmocka_unit_test(test_money),	     cmocka_unit_test(test_slack),
+		cmocka_unit_test(test_openai_costs), cmocka_unit_test(test_line_items),
+		cmocka_unit_test(test_openai_usage), cmocka_unit_test(test_openai_tiers),
+		cmocka_unit_test(test_anthropic),    cmocka_unit_test(test_hostile_pages),
+		cmocka_unit_test(test_cut_pages),    cmocka_unit_test(test_requests),
+		cmocka_unit_test(test_urls),
 	};
 
 	return cmocka_run_group_tests_name("pages", tests, NULL, NULL);
