@@ -3,6 +3,7 @@
 #include "agent/cli/bill.h"
 
 #include "agent/cli/output.h"
+#include "agent/cli/progress.h"
 #include "exporter/bills/pull.h"
 
 #include <errno.h>
@@ -53,25 +54,20 @@ static int read_key(const struct config *config, const struct bill_flags *flags,
 
 /* ---- progress: on a terminal only -------------------------------------------------------- */
 
-static void show_progress(void *user, const struct bill_report *report, int64_t pages, int64_t rows)
+static void show_pages(void *user, const struct bill_report *report, int64_t pages, int64_t rows)
 {
 	(void)user;
-	if (isatty(STDERR_FILENO))
-		fprintf(stderr, "\r%s %s: %lld pages, %lld rows\x1b[K", report->provider,
-			report->name, (long long)pages, (long long)rows);
+	(void)rows;
+	progress_show(report->name, pages, 0, "pages");
 }
 
+/* A line of its own: the provider may have asked for minutes. */
 static void show_wait(void *user, int ms, const char *why)
 {
 	(void)user;
+	progress_end();
 	if (isatty(STDERR_FILENO))
-		fprintf(stderr, "\r%s; again in %d.%d s\x1b[K", why, ms / 1000, ms / 100 % 10);
-}
-
-static void end_progress(void)
-{
-	if (isatty(STDERR_FILENO))
-		fprintf(stderr, "\r\x1b[K");
+		fprintf(stderr, "%s; again in %d.%d s\n", why, ms / 1000, ms / 100 % 10);
 }
 
 /* ---- reports ----------------------------------------------------------------------------- */
@@ -96,7 +92,7 @@ static int pull_failed(const struct bill_report *report, int r, const char *err)
 {
 	bool again = r == -EAGAIN || r == -EBADMSG;
 
-	end_progress();
+	progress_end();
 	return cli_fail(r == -EBUSY || r == -EIO || r == -ENOSPC ? EXIT_STORAGE : EXIT_FAILED,
 			"bill", "pull: %s: %s%s", report->name, err,
 			again ? "; run the same command again, it goes on where this one stopped"
@@ -119,13 +115,13 @@ static int pull_report(struct bill_pull *pull, struct output *o)
 	}
 	r = bill_pull(pull, &done, err, sizeof(err));
 	if (r == -ENOENT && !report->is_money) {
-		end_progress();
+		progress_end();
 		fprintf(stderr, "tolltap bill: pull: %s: %s; left out\n", report->name, err);
 		return EXIT_OK;
 	}
 	if (r)
 		return pull_failed(report, r, err);
-	end_progress();
+	progress_end();
 	print_pulled(o, &done);
 	return EXIT_OK;
 }
@@ -181,7 +177,7 @@ int bill_cmd_pull(const struct config *config, const struct bill_flags *flags, i
 		.account = flags->account ? flags->account : "",
 		.projects = flags->projects ? flags->projects : "",
 		.keys = flags->keys ? flags->keys : "",
-		.progress = show_progress,
+		.progress = show_pages,
 	};
 	int rc;
 
