@@ -587,7 +587,10 @@ static int emit(struct comparison *c, struct recon_rows *rows)
 	choose_counts(c);
 	divide_units(c);
 	for (int i = 0; r == 0 && i < BILL_CLASSES; i++) {
-		if (c->cell[i].billed || c->cell[i].seen)
+		const struct cell *cell = &c->cell[i];
+
+		/* The ledger's side has every token class, for its price. */
+		if (cell->billed || cell->seen_quantity || cell->seen_pusd)
 			r = emit_cell(c, (enum bill_class)i, billed, rows);
 	}
 	return r;
