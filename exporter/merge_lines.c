@@ -11,7 +11,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#define PACKED_MAX (128u << 10) /* of one table's columns */
+#define PACKED_MAX  (128u << 10)	 /* of one table's columns */
+#define TIME_MAX_US 253402300799999999LL /* 9999-12-31 */
 
 struct lines {
 	struct merge *m;
@@ -235,6 +236,8 @@ static int take_call(struct lines *l)
 		return refuse(l, "%s: not a value that a call can have", refused);
 	schema_load(stmt, facets, SCHEMA_FACETS, &l->read);
 	schema_load(stmt, calls, SCHEMA_CALLS, &l->read);
+	if (l->read.started_at_us > TIME_MAX_US)
+		return refuse(l, "started_at_us: behind the year 9999");
 	if (l->read.started_at_us < l->m->since_us || l->read.started_at_us >= l->m->until_us)
 		return 0;
 	return insert_call(l, revision);

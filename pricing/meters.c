@@ -227,7 +227,7 @@ static int find_meters(const struct call *call, int64_t calls, const struct pric
 	if (has_term(list, METER_DURATION) || has_term(cost, METER_DURATION))
 		add_share(shares, &count, METER_DURATION, call->duration_us);
 	if (count == 0)
-		add_share(shares, &count, METER_REQUEST, calls);
+		add_share(shares, &count, METER_REQUEST, calls > 0 ? calls : 1);
 	return count;
 }
 

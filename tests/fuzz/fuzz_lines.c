@@ -38,7 +38,10 @@ static void check_ledger(struct query *q)
 	size_t count;
 
 	must_hold(query_events(q, &all, 0, 0, check_event, NULL) == 0);
-	must_hold(query_spend(q, &all, NULL, 0, &rows, &count) == 0);
+	if (query_spend(q, &all, NULL, 0, &rows, &count)) { /* sums of no real hour */
+		must_hold(strstr(query_error(q), "overflow"));
+		return;
+	}
 	for (size_t i = 0; i < count; i++)
 		spent += rows[i].cost;
 	query_spend_free(rows, count);

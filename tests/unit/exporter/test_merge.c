@@ -481,6 +481,7 @@ static void bad_lines_are_named(void **state)
 		{"\"event_id\":\"", "\"event_id\":\"00", "event_id"},
 		{"\"revision\":1", "\"revision\":0", "revision"},
 		{"\"started_at_us\":", "\"started\":", "started_at_us"},
+		{"\"started_at_us\":1", "\"started_at_us\":999", "year 9999"},
 		{"\"key_fingerprint\":\"0badcafe\"", "\"key_fingerprint\":\"0badcafe0\"",
 		 "key_fingerprint"},
 		{"\"attempt\":1", "\"attempt\":", "not a whole JSON object"},
@@ -513,6 +514,40 @@ static void bad_lines_are_named(void **state)
 	}
 	free(line);
 	free(good);
+}
+
+/* What the sums of an hour cannot be. */
+static void bad_sums_are_named(void **state)
+{
+	static const char *const parts[] = {
+		"\"hour\":498702,\"facet\":1,\"calls\":0",
+		"\"hour\":498702,\"facet\":1,\"calls\":-1",
+		"\"hour\":498702,\"facet\":1,\"calls\":\"many\"",
+		"\"hour\":498702,\"facet\":1,\"calls\":9999999999",
+		"\"hour\":498702,\"facet\":1,\"calls\":1,\"output_text\":-1",
+		"\"hour\":498702,\"facet\":1,\"calls\":1,\"cost_pusd_hi\":-1",
+		"\"hour\":498702,\"facet\":1,\"calls\":1,\"cost_pusd_lo\":1.5",
+		"\"hour\":\"x\",\"facet\":1,\"calls\":1",
+		"\"hour\":498702,\"calls\":1",
+		"\"hour\":498702,\"facet\":1,\"calls\":1,\"basis\":\"guessed\"",
+	};
+	char path[128], line[512], expected[160];
+	const char *const paths[] = {path};
+	struct query_sources sources = {.paths = paths, .count = 1};
+	struct query *q;
+
+	(void)state;
+	assert_int_equal(mkdir(dirs[0], 0700), 0);
+	file_path(path, "sums.jsonl");
+	snprintf(expected, sizeof(expected), "%s:1: ", path);
+	for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+		snprintf(line, sizeof(line),
+			 "{\"record\":\"sum\",\"schema\":4,\"ledger\":\"a\",%s}\n", parts[i]);
+		write_file(path, line);
+		if (query_open_many(&q, &sources, err, sizeof(err)) != -EBADMSG ||
+		    strncmp(err, expected, strlen(expected)) != 0)
+			fail_msg("%s: %s", parts[i], err);
+	}
 }
 
 static void a_line_without_end_is_refused(void **state)
@@ -589,6 +624,7 @@ int main(void)
 		TEST(losses_of_copies_are_counted_once),
 		TEST(only_the_time_asked_for_is_copied),
 		TEST(bad_lines_are_named),
+		TEST(bad_sums_are_named),
 		TEST(a_line_without_end_is_refused),
 		TEST(what_cannot_be_opened_is_named),
 		TEST(an_empty_export_is_an_empty_ledger),
