@@ -477,7 +477,7 @@ int query_losses(struct query *q, int64_t since_us, int64_t until_us, struct que
 
 /* ---- what there is to sum ---------------------------------------------------------------- */
 
-static int read_integer(struct query *q, struct sql *sql, int64_t *value)
+int query_integer(struct query *q, struct sql *sql, int64_t *value)
 {
 	sqlite3_stmt *stmt = NULL;
 	int r = query_prepare(q, sql, &stmt), rc;
@@ -500,7 +500,7 @@ int query_first_us(struct query *q, int64_t *first_us)
 
 	text_printf(&sql.text, "SELECT ifnull(min(hour)*%lld,%lld) FROM rollup", SCHEMA_US_PER_HOUR,
 		    (long long)INT64_MAX);
-	return read_integer(q, &sql, first_us);
+	return query_integer(q, &sql, first_us);
 }
 
 int query_was_metered(struct query *q, int64_t since_us, int64_t until_us, bool *metered)
@@ -517,7 +517,7 @@ int query_was_metered(struct query *q, int64_t since_us, int64_t until_us, bool 
 	sql_number(&sql, since_us);
 	sql_number(&sql, until_us);
 	sql_number(&sql, since_us);
-	r = read_integer(q, &sql, &found);
+	r = query_integer(q, &sql, &found);
 	*metered = found != 0;
 	return r;
 }

@@ -166,11 +166,16 @@ void spend_add(struct spend *total, const struct spend *part); /* group is left 
 
 /*
  * Groups the filtered calls by the keys. Fills *rows, dearest first, and their number; free with
- * query_spend_free. No keys = one row. Returns 0 or -errno (query_error).
+ * query_spend_free. No keys = one row. Returns 0 or -errno (query_error):
+ * -ENOTSUP when it takes calls that are gone by retention, since a sum without them looks like any
+ * other.
  */
 int query_spend(struct query *q, const struct query_filter *filter, const struct query_key *keys,
 		size_t key_count, struct spend **rows, size_t *row_count) TT_MUST_CHECK;
 void query_spend_free(struct spend *rows, size_t row_count);
+
+/* Returns 0, or -ENOTSUP (query_error) when some calls of the filter's time are gone. */
+int query_check_calls(struct query *q, const struct query_filter *filter) TT_MUST_CHECK;
 
 /*
  * Finds the attempts that were repeated and moves their cost to `retried`, in rows that query_spend

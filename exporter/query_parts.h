@@ -97,6 +97,8 @@ int query_adopt(struct query **out, struct sqlite3 *db) TT_MUST_CHECK;
 
 /* Compiles and binds; sql may be freed then, but not the texts behind its values. */
 int query_prepare(struct query *q, struct sql *sql, struct sqlite3_stmt **out) TT_MUST_CHECK;
+/* The first column of the statement's first row; sql is freed. Returns 0 or -errno. */
+int query_integer(struct query *q, struct sql *sql, int64_t *value) TT_MUST_CHECK;
 /* Says what SQLite's rc means in q->error. Returns -errno. */
 int query_fail(struct query *q, int rc);
 

@@ -2,9 +2,11 @@
 /* Spend: the filtered calls summed by facts, from the roll-up where it can answer. */
 /* An allocation failure leaves the group out, which is told. */
 #define uthash_nonfatal_oom(group) ((group)->left_out = true)
+#include "agent/base/clock.h"
 #include "agent/base/hash.h"
 #include "exporter/calendar.h"
 #include "exporter/query_parts.h"
+#include "exporter/rollup.h"
 #include "exporter/schema.h"
 #include "exporter/sql.h"
 
@@ -518,35 +520,102 @@ static int read_groups(struct query *q, const struct query_filter *filter,
 	return r;
 }
 
-/* Where the calls of hours that a period cuts are gone, their sums cannot be parted any more. */
-static int check_cut_hours(struct query *q, const struct query_filter *filter,
-			   const struct query_key *keys, size_t key_count)
+/* ---- calls that are gone ------------------------------------------------------------------- */
+
+/* Is there a row of the roll-up in the hours [first, end)? */
+static int has_hours(struct query *q, int64_t first, int64_t end, bool *found)
 {
 	struct sql sql = {.text = TEXT_INIT(QUERY_SQL_MAX), .version = q->version};
-	sqlite3_stmt *stmt = NULL;
-	enum calendar_unit unit;
+	int64_t value = 0;
 	int r;
 
-	if (needs_calls(filter, keys, key_count) || !cutting_unit(filter, keys, key_count, &unit))
+	text_puts(&sql.text, "SELECT EXISTS(SELECT 1 FROM rollup WHERE hour>=? AND hour<?)");
+	sql_number(&sql, first);
+	sql_number(&sql, end);
+	r = query_integer(q, &sql, &value);
+	*found = value != 0;
+	return r;
+}
+
+/* Fails when the roll-up stands alone for some of these hours. */
+static int refuse_gone(struct query *q, int64_t first, int64_t end)
+{
+	int64_t detail_us = rollup_detail_since_us(q->db);
+	int64_t detail = detail_us / SCHEMA_US_PER_HOUR;
+	char text[CLOCK_TEXT_MAX];
+	bool found = false;
+	int r = 0;
+
+	if (detail > first)
+		r = has_hours(q, first, end < detail ? end : detail, &found);
+	if (r || !found)
+		return r;
+	clock_format_us(text, detail_us);
+	snprintf(q->error, sizeof(q->error),
+		 "what is asked needs calls that are gone by retention; sums of whole hours are "
+		 "kept, and since %s all calls: --since=%.10s",
+		 text, text);
+	return -ENOTSUP;
+}
+
+int query_check_calls(struct query *q, const struct query_filter *filter)
+{
+	int64_t until_us = filter_until(filter);
+
+	return refuse_gone(q, filter->since_us / SCHEMA_US_PER_HOUR,
+			   until_us / SCHEMA_US_PER_HOUR + (until_us % SCHEMA_US_PER_HOUR != 0));
+}
+
+/* The hours that the filter cuts are summed from their calls. */
+static int check_ends(struct query *q, const struct query_filter *filter)
+{
+	const int64_t ends[] = {filter->since_us, filter->until_us};
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < ARRAY_LEN(ends); i++) {
+		int64_t hour = ends[i] / SCHEMA_US_PER_HOUR;
+
+		if (ends[i] % SCHEMA_US_PER_HOUR)
+			r = refuse_gone(q, hour, hour + 1);
+	}
+	return r;
+}
+
+/* So are those that a period cuts. */
+static int check_periods(struct query *q, const struct query_filter *filter,
+			 const struct query_key *keys, size_t key_count)
+{
+	struct sql sql = {.text = TEXT_INIT(QUERY_SQL_MAX), .version = q->version};
+	enum calendar_unit unit;
+	int64_t gone = 0;
+	int r;
+
+	if (!cutting_unit(filter, keys, key_count, &unit))
 		return 0;
 	put_cut_hours(&sql, whole_hours(filter), unit);
 	text_puts(&sql.text,
 		  "SELECT EXISTS(SELECT 1 FROM cut JOIN meta ON key='" SCHEMA_DETAIL_SINCE
 		  "' AND cut.hour*3600000000<value)");
-	r = query_prepare(q, &sql, &stmt);
-	text_free(&sql.text);
-	if (r)
+	r = query_integer(q, &sql, &gone);
+	if (r || !gone)
 		return r;
-	if (sqlite3_step(stmt) == SQLITE_ROW && sqlite3_column_int(stmt, 0)) {
-		snprintf(
-			q->error, sizeof(q->error),
-			"%ss of %s begin within hours whose calls are gone; use --timezone=UTC, or "
-			"a later --since",
-			calendar_unit_names[unit], calendar_zone());
-		r = -ENOTSUP;
-	}
-	sqlite3_finalize(stmt);
-	return r;
+	snprintf(q->error, sizeof(q->error),
+		 "%ss of %s begin within hours whose calls are gone; use --timezone=UTC, or a "
+		 "later --since",
+		 calendar_unit_names[unit], calendar_zone());
+	return -ENOTSUP;
+}
+
+/* A sum that leaves out what is gone looks like any other, so there is none. */
+static int check_gone(struct query *q, const struct query_filter *filter,
+		      const struct query_key *keys, size_t key_count)
+{
+	int r;
+
+	if (needs_calls(filter, keys, key_count))
+		return query_check_calls(q, filter);
+	r = check_ends(q, filter);
+	return r ? r : check_periods(q, filter, keys, key_count);
 }
 
 int query_spend(struct query *q, const struct query_filter *filter, const struct query_key *keys,
@@ -556,7 +625,7 @@ int query_spend(struct query *q, const struct query_filter *filter, const struct
 	int r = query_check_facts(q, filter, keys, key_count);
 
 	if (r == 0)
-		r = check_cut_hours(q, filter, keys, key_count);
+		r = check_gone(q, filter, keys, key_count);
 	if (r == 0)
 		r = read_groups(q, filter, keys, key_count, false, &found);
 	if (r == 0)
@@ -599,8 +668,10 @@ int query_spend_retried(struct query *q, const struct query_filter *filter,
 			size_t row_count)
 {
 	struct spend_rows found = {0};
-	int r = read_groups(q, filter, keys, key_count, true, &found);
+	int r = query_check_calls(q, filter);
 
+	if (r == 0)
+		r = read_groups(q, filter, keys, key_count, true, &found);
 	if (r == 0 && found.count && row_count) {
 		qsort(rows, row_count, sizeof(*rows), by_group);
 		move_wastes(rows, row_count, &found);

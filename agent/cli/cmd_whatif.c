@@ -159,7 +159,8 @@ static int find_sources(struct whatif *w, struct query *q, const struct query_fi
 
 	if (rc != EXIT_OK)
 		return rc;
-	if (query_spend(q, filter, keys.item, keys.count, &rows, &row_count))
+	if (query_check_calls(q, filter) ||
+	    query_spend(q, filter, keys.item, keys.count, &rows, &row_count))
 		return cli_fail(EXIT_STORAGE, "whatif", "%s", query_error(q));
 	for (size_t i = 0; i < row_count; i++) {
 		struct source *source = &w->sources[w->source_count];

@@ -190,36 +190,60 @@ static void test_where_period(void **state)
 	}
 }
 
-/* Hours whose calls are gone cannot be parted: refused, not put into one of the two days. */
-static void test_hours_without_calls(void **state)
+#define DETAIL_US ((1792803600LL + 24 * 3600) * 1000000)
+
+static int spend_by(struct query *q, const struct query_filter *filter, const char *fact)
 {
-	const struct query_key day = key("day");
-	struct query_filter filter = {0};
-	struct spend *rows;
+	const struct query_key by = key(fact);
+	struct spend *rows = NULL;
+	size_t count = 0;
+	int r = query_spend(q, filter, &by, 1, &rows, &count);
+
+	query_spend_free(rows, count);
+	return r;
+}
+
+/* What needs calls that are gone is refused: a sum without them looks like any other. */
+static void test_calls_that_are_gone(void **state)
+{
+	struct query_filter all = {0}, rest = {.since_us = DETAIL_US};
+	struct query_filter cut = {.since_us = DETAIL_US - 5 * HOUR_US - 1};
+	struct query_filter tag = {0}, before = {.until_us = DETAIL_US - 60 * HOUR_US};
 	struct query *q;
 	char sql[128];
-	size_t count;
 	sqlite3 *db;
 
 	(void)state;
 	record_calls(1792803600LL * 1000000);
+	assert_int_equal(query_filter_where(&tag, "pid=7"), 0);
+	q = open_query();
+	assert_int_equal(spend_by(q, &all, "pid"), 0); /* nothing is gone yet */
+	query_close(q);
 	db = open_sqlite();
-	snprintf(sql, sizeof(sql), "INSERT INTO meta VALUES('detail_since_us',%lld)",
-		 (1792803600LL + 24 * 3600) * 1000000);
+	snprintf(sql, sizeof(sql), "INSERT INTO meta VALUES('detail_since_us',%lld)", DETAIL_US);
 	execute(db, sql);
 	sqlite3_close(db);
+	q = open_query();
+	assert_int_equal(spend_by(q, &all, "model"), 0);
+	assert_int_equal(spend_by(q, &all, "day"), 0);
+	assert_int_equal(spend_by(q, &all, "pid"), -ENOTSUP);
+	assert_non_null(strstr(query_error(q), "--since=2026-10-25"));
+	assert_int_equal(spend_by(q, &tag, "model"), -ENOTSUP);
+	assert_int_equal(spend_by(q, &cut, "model"), -ENOTSUP);
+	assert_int_equal(spend_by(q, &before, "pid"), 0); /* there never were any */
+	assert_int_equal(spend_by(q, &rest, "pid"), 0);
+	assert_int_equal(query_spend_retried(q, &all, NULL, 0, NULL, 0), -ENOTSUP);
+	assert_int_equal(query_spend_retried(q, &rest, NULL, 0, NULL, 0), 0);
+	query_close(q);
 	use("Asia/Kathmandu");
 	q = open_query();
-	assert_int_equal(query_spend(q, &filter, &day, 1, &rows, &count), -ENOTSUP);
+	assert_int_equal(spend_by(q, &all, "day"), -ENOTSUP);
 	assert_non_null(strstr(query_error(q), "whose calls are gone"));
-	filter.since_us = (1792803600LL + 24 * 3600) * 1000000;
-	assert_int_equal(query_spend(q, &filter, &day, 1, &rows, &count), 0);
-	query_spend_free(rows, count);
+	assert_int_equal(spend_by(q, &rest, "day"), 0);
 	query_close(q);
 	use("Europe/Berlin"); /* whole hours: nothing is cut */
 	q = open_query();
-	assert_int_equal(query_spend(q, &(struct query_filter){0}, &day, 1, &rows, &count), 0);
-	query_spend_free(rows, count);
+	assert_int_equal(spend_by(q, &all, "day"), 0);
 	query_close(q);
 }
 
@@ -364,7 +388,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		ZONE_TEST(test_periods_of_zones),
 		ZONE_TEST(test_where_period),
-		ZONE_TEST(test_hours_without_calls),
+		ZONE_TEST(test_calls_that_are_gone),
 		TEST(test_waste),
 		TEST(test_cache_savings),
 	};
