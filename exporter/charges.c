@@ -69,7 +69,7 @@ int query_summed_hours(struct query *q, const struct query_filter *filter, int64
 	*hours = NULL;
 	*count = 0;
 	if (filter_asks_of_calls(filter))
-		return 0;
+		return query_check_calls(q, filter);
 	text_printf(&sql.text, "SELECT DISTINCT s.hour FROM %s s WHERE ",
 		    q->merged ? "sums" : "rollup");
 	text_puts(&sql.text, q->merged ? "true" : QUERY_SUMS_ONLY);

@@ -11,7 +11,8 @@
 
 /*
  * UTC hours since 1970, in order, whose calls are gone and whose sums stand for them: all that are
- * whole in the filter's times. A filter by what only calls have finds none. Free *hours.
+ * whole in the filter's times. A filter by what only calls have finds none, or
+ * fails as query_check_calls. Free *hours.
  */
 int query_summed_hours(struct query *q, const struct query_filter *filter, int64_t **hours,
 		       size_t *count) TT_MUST_CHECK;

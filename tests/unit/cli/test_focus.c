@@ -181,9 +181,13 @@ static void charges_of_sums(void **state)
 		filter_of(0, 0, NULL),
 		filter_of(FIRST_US + HOUR_US, FIRST_US + 5 * HOUR_US + HOUR_US / 2, NULL),
 		filter_of(FIRST_US + HOUR_US, FIRST_US + 5 * HOUR_US, "basis=partial"),
-		filter_of(0, 0, "tag:project=one"),
+		filter_of(FIRST_US + 4 * HOUR_US, 0, "tag:project=one"),
 	};
+	const struct query_filter gone = filter_of(0, 0, "tag:project=one");
+	struct focus_doubts doubts;
 	struct charges whole;
+	struct focus *f = NULL;
+	bool failed;
 	char sql[256];
 	sqlite3 *db;
 	struct query *q;
@@ -204,6 +208,10 @@ static void charges_of_sums(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(filters); i++)
 		assert_sums(q, &filters[i]);
 	assert_true(assert_sums(q, &filters[0]).effective == whole.effective);
+	/* sums do not know of tags: neither export nor spend leave them out unsaid */
+	assert_int_equal(focus_new(&f, catalog, see_charge, &whole), 0);
+	assert_int_equal(focus_run(f, q, &gone, &doubts, &failed), -ENOTSUP);
+	focus_free(f);
 	query_close(q);
 }
 
