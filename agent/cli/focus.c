@@ -241,7 +241,6 @@ static const struct charge_correction *corrections_of(const struct focus *f, int
 static int add_call(struct focus *f, const struct call *call, int64_t calls, struct costs costs,
 		    int64_t seq)
 {
-	const struct charge_correction *end = f->corrections + f->correction_count;
 	struct meter_share shares[METERS];
 	struct focus_charge part[METERS];
 	const struct charge_correction *c = seq ? corrections_of(f, seq) : NULL;
@@ -252,7 +251,7 @@ static int add_call(struct focus *f, const struct call *call, int64_t calls, str
 	count = meter_shares(f->prices, call, calls, costs.list, costs.cost, shares);
 	for (int i = 0; i < count; i++)
 		part[i] = charge_of(call, &shares[i]);
-	for (; r == 0 && c && c < end && c->seq == seq; c++)
+	for (; r == 0 && c && c < f->corrections + f->correction_count && c->seq == seq; c++)
 		r = add_correction(f, call, &costs, shares, count, c, part);
 	for (int i = 0; r == 0 && i < count; i++) {
 		if (part[i].has_units || part[i].list || part[i].effective)
@@ -320,6 +319,17 @@ static int take_event(void *user, const struct event *event)
 			event->seq);
 }
 
+/* What spend refuses, as days of a zone that begin within hours of which there are sums only. */
+static int check_filter(struct query *q, const struct query_filter *filter)
+{
+	struct spend *rows = NULL;
+	size_t count = 0;
+	int r = query_spend(q, filter, NULL, 0, &rows, &count);
+
+	query_spend_free(rows, count);
+	return r;
+}
+
 int focus_run(struct focus *f, struct query *q, const struct query_filter *filter,
 	      struct focus_doubts *doubts, bool *query_failed)
 {
@@ -330,7 +340,9 @@ int focus_run(struct focus *f, struct query *q, const struct query_filter *filte
 	f->filter = filter;
 	f->doubts = doubts;
 	f->hour = -1;
-	r = query_summed_hours(q, filter, &f->summed, &f->summed_count);
+	r = check_filter(q, filter);
+	if (r == 0)
+		r = query_summed_hours(q, filter, &f->summed, &f->summed_count);
 	if (r == 0)
 		r = query_corrections(q, filter, &f->corrections, &f->correction_count);
 	*query_failed = r < 0;
