@@ -224,6 +224,13 @@ int query_adopt(struct query **out, sqlite3 *db)
 	return 0;
 }
 
+int query_hold(struct query *q)
+{
+	int rc = sqlite3_exec(q->db, "BEGIN", NULL, NULL, NULL);
+
+	return rc == SQLITE_OK ? 0 : query_fail(q, rc);
+}
+
 void query_close(struct query *q)
 {
 	if (!q)

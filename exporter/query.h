@@ -33,6 +33,11 @@ int query_borrow(struct query **out, struct sqlite3 *db) TT_MUST_CHECK;
 void query_close(struct query *q); /* NULL is fine */
 /* Calls tick now and then while a query works, some ten times a second. */
 void query_watch(struct query *q, void (*tick)(void));
+/*
+ * From its next read until query_close q reads the ledger as it then is, whatever is written
+ * meanwhile: what is read in several queries is of one moment. Returns 0 or -errno (query_error).
+ */
+int query_hold(struct query *q) TT_MUST_CHECK;
 /* The last failure of a query on q, one line. */
 const char *query_error(const struct query *q);
 

@@ -110,8 +110,11 @@ static int write_form(struct export *e, size_t form, const char *path)
 {
 	bool query_failed = false;
 	struct target target;
-	int r, rc = target_open(&target, path);
+	int r, rc;
 
+	if (query_hold(e->q))
+		return cli_fail(EXIT_STORAGE, "export", "%s", query_error(e->q));
+	rc = target_open(&target, path);
 	if (rc != EXIT_OK)
 		return rc;
 	e->stream = target.stream;

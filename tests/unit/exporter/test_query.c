@@ -305,6 +305,37 @@ static void test_times(void **state)
 		assert_false(query_time_parse(bad[i], 1000000000, &us));
 }
 
+static void count_calls(struct query *q, int64_t expected)
+{
+	struct expected seen = {0};
+
+	assert_int_equal(query_events(q, &(struct query_filter){0}, 0, 0, add_cost, &seen), 0);
+	assert_int_equal(seen.calls, expected);
+}
+
+/* What is recorded after the first read is not seen; another reader sees it. */
+static void test_held(void **state)
+{
+	struct query *held, *other;
+	char err[LEDGER_ERROR_MAX];
+	struct ledger *l;
+	struct call call;
+
+	(void)state;
+	assert_int_equal(query_open(&held, dir, err, sizeof(err)), 0);
+	assert_int_equal(query_hold(held), 0);
+	count_calls(held, CALLS);
+	assert_int_equal(ledger_open(&l, dir, NULL, err, sizeof(err)), 0);
+	sample_call(&call, CALLS);
+	assert_int_equal(ledger_append(l, &call), 0);
+	ledger_close(l);
+	count_calls(held, CALLS);
+	assert_int_equal(query_open(&other, dir, err, sizeof(err)), 0);
+	count_calls(other, CALLS + 1);
+	query_close(other);
+	query_close(held);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -315,6 +346,7 @@ int main(void)
 		cmocka_unit_test(test_bad_conditions),
 		cmocka_unit_test(test_events_order_and_limit),
 		cmocka_unit_test(test_times),
+		cmocka_unit_test(test_held), /* the last: it records */
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
