@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <grp.h>
+#include <malloc.h>
 #include <limits.h>
 #include <linux/sched.h>
 #include <linux/sched/types.h>
@@ -330,6 +331,7 @@ static int check_tables(const struct config *config)
 				  sizeof(err));
 	catalog_free(catalog);
 	provider_table_free(providers);
+	malloc_trim(0); /* every process to come would carry what was freed */
 	return rc < 0 ? failed(EXIT_CONFIG, err) : EXIT_OK;
 }
 

@@ -6,6 +6,7 @@
 #include <cjson/cJSON.h>
 #include <dirent.h>
 #include <errno.h>
+#include <malloc.h>
 #include <nettle/sha2.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -500,6 +501,7 @@ int catalog_load(struct catalog **out, const char *file, const char *dir, char *
 		return rc;
 	}
 	finish_hash(c, &sha);
+	malloc_trim(0); /* the parsed texts are many times the table, and would stay resident */
 	*out = c;
 	return 0;
 }
