@@ -4,6 +4,7 @@
 #include "agent/privsep/channel.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/wait.h>
@@ -40,21 +41,43 @@ static void close_side_by_side(const int *fds, size_t count)
 		pthread_join(threads[--started], NULL);
 }
 
+/* Until the parent has let go of all of them, or has ended: its fds must not be the last. */
+static void wait_for_parent(const int gate[2])
+{
+	char byte;
+
+	close(gate[1]);
+	while (read(gate[0], &byte, 1) < 0 && errno == EINTR)
+		;
+}
+
+static void close_in_child(const int *fds, size_t count, const int gate[2])
+{
+	wait_for_parent(gate);
+	channel_keep_only(fds, count);
+	close_side_by_side(fds, count);
+	_exit(0);
+}
+
 void disarm_all(const int *fds, size_t count)
 {
-	pid_t pid = count ? fork() : -1;
+	_cleanup_(closep) int read_end = -1;
+	int gate[2] = {-1, -1};
+	pid_t pid = -1;
 
-	if (pid == 0) {
-		channel_keep_only(fds, count);
-		close_side_by_side(fds, count);
-		_exit(0);
-	}
+	if (count && pipe2(gate, O_CLOEXEC) == 0)
+		pid = fork();
+	read_end = gate[0];
+	if (pid == 0)
+		close_in_child(fds, count, gate);
 	if (pid < 0) {
+		closep(&gate[1]);
 		close_side_by_side(fds, count);
 		return;
 	}
 	for (size_t i = 0; i < count; i++)
-		close(fds[i]); /* not the last */
+		close(fds[i]); /* not the last: the child has not begun */
+	close(gate[1]);
 	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
 		;
 }

@@ -6,7 +6,8 @@
  *
  * The last fd is closed in a child that our own end does not end: a task that is killed while it
  * takes a breakpoint away is interrupted, and the kernel leaves the breakpoint in the code for as
- * long as that process lives ("failed to unregister, leaking uprobe", uprobes.c).
+ * long as that process lives ("failed to unregister, leaking uprobe", uprobes.c). The child begins
+ * when this process has closed its own.
  */
 #ifndef TT_DISARM_H
 #define TT_DISARM_H
