@@ -57,6 +57,7 @@ struct ledger {
 	int64_t dropped_since_us;   /* under lock: wall clock, of the first drop not in `losses` */
 	bool closing;		    /* under lock */
 	uint64_t tick_at_ns;	    /* under lock */
+	uint64_t whole_tick_at_ns;  /* under lock */
 	struct retention retention; /* under lock */
 	bool crashed;		    /* the caller's thread */
 	struct standing *standing;
@@ -425,19 +426,38 @@ static bool sweep(struct ledger *l)
 	return step.more;
 }
 
+/* Is the tick a whole one, or only the next batch of a sweep? */
+static bool is_whole_tick(struct ledger *l)
+{
+	bool whole;
+
+	pthread_mutex_lock(&l->lock);
+	whole = clock_mono_ns() >= l->whole_tick_at_ns;
+	if (whole)
+		l->whole_tick_at_ns = clock_mono_ns() + LEDGER_TICK_MS * NSEC_PER_MSEC;
+	pthread_mutex_unlock(&l->lock);
+	return whole;
+}
+
+static void tell_state(struct ledger *l)
+{
+	if (runs_seen(l->db, clock_wall_ns() / 1000) != SQLITE_OK)
+		log_warn("ledger", "%s: its sign of life is not written: %s", l->path,
+			 sqlite3_errmsg(l->db));
+	if (standing_refresh(l->standing, l->db, clock_wall_ns() / 1000))
+		log_warn("ledger", "%s: its sums for metrics stay as they were: %s", l->path,
+			 sqlite3_errmsg(l->db));
+}
+
 /* What is to be done without calls too. What fails here is tried again at the next tick. */
 static void tick(struct ledger *l)
 {
-	bool more = false;
+	bool more = false, whole = is_whole_tick(l);
 
 	if (!l->broken && !atomic_load(&l->damaged) && !file_is_gone(l)) {
-		if (runs_seen(l->db, clock_wall_ns() / 1000) != SQLITE_OK)
-			log_warn("ledger", "%s: its sign of life is not written: %s", l->path,
-				 sqlite3_errmsg(l->db));
+		if (whole)
+			tell_state(l);
 		more = sweep(l);
-		if (standing_refresh(l->standing, l->db, clock_wall_ns() / 1000))
-			log_warn("ledger", "%s: its sums for metrics stay as they were: %s",
-				 l->path, sqlite3_errmsg(l->db));
 	}
 	pthread_mutex_lock(&l->lock);
 	l->tick_at_ns = clock_mono_ns() + (more ? LEDGER_SWEEP_MS : LEDGER_TICK_MS) * NSEC_PER_MSEC;
@@ -479,7 +499,7 @@ void ledger_retain(struct ledger *l, const struct retention *retention)
 {
 	pthread_mutex_lock(&l->lock);
 	l->retention = *retention;
-	l->tick_at_ns = 0; /* now */
+	l->tick_at_ns = l->whole_tick_at_ns = 0; /* now */
 	pthread_cond_signal(&l->changed);
 	pthread_mutex_unlock(&l->lock);
 }

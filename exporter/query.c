@@ -359,9 +359,12 @@ static void put_events(struct sql *sql, const struct query_filter *filter, bool 
 	text_puts(&sql->text, "SELECT c.seq,c.revision,c.event_id");
 	schema_list_sql(&sql->text, SCHEMA_FACETS, ",f.", sql->version);
 	schema_list_sql(&sql->text, SCHEMA_CALLS, ",c.", sql->version);
-	text_puts(&sql->text, " FROM calls c JOIN facets f ON f.id=c.facet"
-			      " JOIN (SELECT seq,started_at_us AS at_us FROM calls) s"
-			      " ON s.seq=c.seq WHERE c.seq>?");
+	/* By time the index on it is to be used, not that on seq. */
+	text_printf(&sql->text,
+		    " FROM calls c JOIN facets f ON f.id=c.facet"
+		    " JOIN (SELECT seq,started_at_us AS at_us FROM calls) s"
+		    " ON s.seq=c.seq WHERE %sc.seq>?",
+		    by_time ? "+" : "");
 	sql_number(sql, after_seq);
 	if (filter->since_us || filter->until_us) {
 		text_puts(&sql->text, " AND c.started_at_us>=? AND c.started_at_us<?");

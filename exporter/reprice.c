@@ -101,7 +101,7 @@ int reprice_preview(const char *dir, const struct reprice *opts,
 		return r;
 	r = query_periods(q, closed_add, &p.closed);
 	if (r == 0)
-		r = query_events(q, opts->filter, 0, 0, preview_event, &p);
+		r = query_events_by_time(q, opts->filter, preview_event, &p);
 	if (r && *query_error(q))
 		snprintf(err, err_size, "%s", query_error(q));
 	else if (r)
@@ -244,11 +244,13 @@ static int flush(struct apply *a)
 
 	if (a->count)
 		rc = sqlite3_exec(a->db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
+	if (rc == SQLITE_OK && a->count && !rollup_has_detail(a->db, a->hour))
+		forget_changes(a); /* they go by retention, and their roll-up cannot follow */
 	for (size_t i = 0; rc == SQLITE_OK && i < a->count; i++)
 		rc = change_call(a, &a->change[i], &changed);
 	if (rc == SQLITE_OK && changed)
 		rc = rollup_hour(a->db, a->hour);
-	if (rc == SQLITE_OK && a->count)
+	if (rc == SQLITE_OK && !sqlite3_get_autocommit(a->db))
 		rc = sqlite3_exec(a->db, "COMMIT", NULL, NULL, NULL);
 	if (rc == SQLITE_OK)
 		a->changed += changed;
@@ -298,7 +300,7 @@ static int one_hour(struct apply *a, int64_t hour)
 	if (!part.until_us || part.until_us > until_us)
 		part.until_us = until_us;
 	a->hour = hour;
-	r = query_events(a->q, &part, 0, 0, gather, a);
+	r = query_events_by_time(a->q, &part, gather, a);
 	return r == 0 ? flush(a) : r;
 }
 

@@ -90,14 +90,25 @@ static int find_cutoff(sqlite3 *db, const struct retention *opts, int64_t now_us
 	return rc;
 }
 
-/* Outbox rows that all have seen and whose call is gone. The oldest stand first. */
+/* How far the outbox has been looked through; behind its end it begins anew. */
+#define SWEPT "outbox_swept_id"
+
+/* Outbox rows that all have seen and whose call is gone, as far as one batch looks. */
 static int clear_outbox(sqlite3 *db)
 {
-	return sql_run(db,
-		       "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE "
-		       "id<=ifnull((SELECT min(outbox_id) FROM cursors),9223372036854775807) "
-		       "ORDER BY id LIMIT ?) AND seq NOT IN (SELECT seq FROM calls)",
-		       "i", (int64_t)RETENTION_BATCH * 2);
+	int64_t from = sql_integer(db, "SELECT value FROM meta WHERE key='" SWEPT "'", 0);
+	int64_t to = from + (int64_t)RETENTION_BATCH * 4;
+	int64_t last = sql_integer(db, "SELECT max(id) FROM outbox", 0);
+	int rc = sql_run(db,
+			 "DELETE FROM outbox WHERE id>? AND id<=? AND "
+			 "id<=ifnull((SELECT min(outbox_id) FROM cursors),9223372036854775807) "
+			 "AND seq NOT IN (SELECT seq FROM calls)",
+			 "ii", from, to);
+
+	if (rc == SQLITE_OK)
+		rc = sql_run(db, "REPLACE INTO meta VALUES('" SWEPT "',?)", "i",
+			     to < last ? to : (int64_t)0);
+	return rc;
 }
 
 static int delete_batch(sqlite3 *db, int64_t cutoff_us, struct retention_step *out)
@@ -128,11 +139,11 @@ int retention_step(sqlite3 *db, const struct retention *opts, int64_t now_us,
 	*out = (struct retention_step){0};
 	if (!opts->days && !opts->max_bytes)
 		return SQLITE_OK;
-	rc = find_cutoff(db, opts, now_us, &cutoff_us, out);
-	if (rc != SQLITE_OK || oldest_us(db) >= cutoff_us)
-		return rc;
+	/* What keeps calls here may change until the transaction has begun. */
 	rc = sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
 	if (rc == SQLITE_OK)
+		rc = find_cutoff(db, opts, now_us, &cutoff_us, out);
+	if (rc == SQLITE_OK && oldest_us(db) < cutoff_us)
 		rc = delete_batch(db, cutoff_us, out);
 	if (rc == SQLITE_OK)
 		rc = sqlite3_exec(db, "COMMIT", NULL, NULL, NULL);

@@ -12,11 +12,19 @@ int64_t rollup_detail_since_us(sqlite3 *db)
 	return sql_integer(db, "SELECT value FROM meta WHERE key='" SCHEMA_DETAIL_SINCE "'", 0);
 }
 
+bool rollup_has_detail(sqlite3 *db, int64_t hour)
+{
+	return hour * SCHEMA_US_PER_HOUR >= rollup_detail_since_us(db);
+}
+
 int rollup_hour(sqlite3 *db, int64_t hour)
 {
 	struct text sql = TEXT_INIT(16u << 10);
-	int rc = sql_run(db, "DELETE FROM rollup WHERE hour=?", "i", hour);
+	int rc;
 
+	if (!rollup_has_detail(db, hour)) /* by now: retention goes on beside us */
+		return SQLITE_OK;
+	rc = sql_run(db, "DELETE FROM rollup WHERE hour=?", "i", hour);
 	schema_rollup_sql(&sql, "started_at_us>=?1 AND started_at_us<?2");
 	if (rc == SQLITE_OK)
 		rc = text_cstr(&sql) ? sql_run(db, sql.ptr, "ii", hour * SCHEMA_US_PER_HOUR,

@@ -14,7 +14,13 @@ struct sqlite3;
 /* Where calls are there in full: a midnight (UTC), 0 = all of them are. */
 int64_t rollup_detail_since_us(struct sqlite3 *db);
 
-/* Sums an hour anew, within a transaction. Returns an SQLite code. */
+/* Are the calls of an hour all there? Within a transaction: retention takes them away meanwhile. */
+bool rollup_has_detail(struct sqlite3 *db, int64_t hour);
+
+/*
+ * Sums an hour anew, within a transaction; one without its calls is left as it is. Returns an
+ * SQLite code.
+ */
 int rollup_hour(struct sqlite3 *db, int64_t hour) TT_MUST_CHECK;
 
 /*

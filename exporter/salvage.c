@@ -14,6 +14,7 @@
 #include "exporter/ledger.h"
 #include "exporter/losses.h"
 #include "exporter/relative.h"
+#include "exporter/rollup.h"
 #include "exporter/schema.h"
 #include "exporter/sql.h"
 #include "exporter/storage.h"
@@ -148,7 +149,6 @@ size_t salvage_kept_aside(const char *dir, char *newest, size_t size)
 
 /* ---- reading what can be read ------------------------------------------------------------ */
 
-/* The first column of a one-row query, or otherwise. */
 /* Names of a table's columns in the damaged file, separated by commas; "" when it has none. */
 static void list_columns(sqlite3 *db, const char *table, struct text *list)
 {
@@ -166,7 +166,8 @@ struct copy {
 	sqlite3 *db;
 	sqlite3_stmt *stmt; /* copies the rows with key BETWEEN ?1 AND ?2 */
 	uint32_t tries;
-	int rc; /* why it cannot go on: the new file cannot be written */
+	int64_t first_lost, last_lost; /* keys that cannot be read; last_lost -1 = none */
+	int rc;			       /* why it cannot go on: the new file cannot be written */
 };
 
 static bool is_damage(int rc)
@@ -193,14 +194,18 @@ static void copy_range(struct copy *c, int64_t from, int64_t to)
 	int64_t middle = from + (to - from) / 2;
 	int rc;
 
-	if (c->rc != SQLITE_OK || from > to || c->tries++ >= SALVAGE_TRIES_MAX)
+	if (c->rc != SQLITE_OK || from > to)
 		return;
-	rc = copy_once(c, from, to);
+	rc = c->tries++ < SALVAGE_TRIES_MAX ? copy_once(c, from, to) : SQLITE_CORRUPT;
 	if (rc == SQLITE_OK)
 		return;
 	if (!is_damage(rc)) {
 		c->rc = rc;
-	} else if (from < to) {
+	} else if (from == to || c->tries >= SALVAGE_TRIES_MAX) {
+		if (c->last_lost < 0)
+			c->first_lost = from;
+		c->last_lost = to;
+	} else {
 		copy_range(c, from, middle);
 		copy_range(c, middle + 1, to);
 	}
@@ -231,11 +236,12 @@ static int64_t highest_key(sqlite3 *db, const char *table, const char *key)
 	return highest;
 }
 
-static int copy_table(sqlite3 *db, const char *table, const char *key)
+/* The rows whose key is in [0, last]. */
+static int copy_keys(sqlite3 *db, const char *table, const char *key, int64_t last, struct copy *c)
 {
 	struct text columns = TEXT_INIT(8192), sql = TEXT_INIT(32768);
-	struct copy c = {.db = db};
 
+	*c = (struct copy){.db = db, .last_lost = -1};
 	list_columns(db, table, &columns);
 	if (!columns.len) { /* older than the table */
 		text_free(&columns);
@@ -246,13 +252,21 @@ static int copy_table(sqlite3 *db, const char *table, const char *key)
 		    "INSERT INTO main.%s(%s) SELECT %s FROM old.%s NOT INDEXED WHERE %s "
 		    "BETWEEN ?1 AND ?2",
 		    table, columns.ptr, columns.ptr, table, key);
-	c.rc = text_cstr(&sql) ? sqlite3_prepare_v2(db, sql.ptr, -1, &c.stmt, NULL) : SQLITE_NOMEM;
-	if (c.rc == SQLITE_OK)
-		copy_range(&c, 0, highest_key(db, table, key));
-	sqlite3_finalize(c.stmt);
+	c->rc = text_cstr(&sql) ? sqlite3_prepare_v2(db, sql.ptr, -1, &c->stmt, NULL)
+				: SQLITE_NOMEM;
+	if (c->rc == SQLITE_OK)
+		copy_range(c, 0, last);
+	sqlite3_finalize(c->stmt);
 	text_free(&sql);
 	text_free(&columns);
-	return c.rc;
+	return c->rc;
+}
+
+static int copy_table(sqlite3 *db, const char *table, const char *key)
+{
+	struct copy c;
+
+	return copy_keys(db, table, key, highest_key(db, table, key), &c);
 }
 
 /* Tables of a few rows and no integer key: one page, which can be read or not. */
@@ -266,25 +280,38 @@ static int copy_small(sqlite3 *db, const char *table)
 	return is_damage(rc) || rc == SQLITE_ERROR ? SQLITE_OK : rc;
 }
 
+/* Where `meta` cannot be read, calls are taken to begin with the first that is there. */
+static int keep_detail_since(sqlite3 *db)
+{
+	if (sql_integer(db, "SELECT count(*) FROM old.meta", -1) >= 0)
+		return SQLITE_OK;
+	return sql_run(db,
+		       "INSERT OR IGNORE INTO meta SELECT '" SCHEMA_DETAIL_SINCE
+		       "',min(started_at_us)/86400000000*86400000000 FROM main.calls "
+		       "HAVING count(*)>0",
+		       "");
+}
+
 /*
  * Roll-ups of hours whose calls are gone by retention stand for themselves. What is summed anew
  * are the calls from then on: an older one that came late is in its hour's row already.
  */
 static int copy_old_rollups(sqlite3 *db)
 {
-	struct text columns = TEXT_INIT(8192), sql = TEXT_INIT(16384);
-	int rc = SQLITE_NOMEM;
+	struct loss loss = {.reason = LOSS_DAMAGED};
+	struct copy c;
+	int rc = keep_detail_since(db);
+	int64_t hours = rc == SQLITE_OK ? rollup_detail_since_us(db) / SCHEMA_US_PER_HOUR : 0;
 
-	list_columns(db, "rollup", &columns);
-	text_printf(&sql,
-		    "INSERT INTO main.rollup(%s) SELECT %s FROM old.rollup WHERE hour<"
-		    "(SELECT value/%lld FROM main.meta WHERE key='" SCHEMA_DETAIL_SINCE "')",
-		    text_cstr(&columns), columns.ptr, SCHEMA_US_PER_HOUR);
-	if (text_cstr(&sql))
-		rc = sqlite3_exec(db, sql.ptr, NULL, NULL, NULL);
-	text_free(&sql);
-	text_free(&columns);
-	return is_damage(rc) ? SQLITE_OK : rc;
+	if (!hours)
+		return rc;
+	rc = copy_keys(db, "rollup", "hour", hours - 1, &c);
+	if (rc != SQLITE_OK || c.last_lost < 0)
+		return rc;
+	/* How many calls they were of is not known. */
+	loss.since_us = c.first_lost * SCHEMA_US_PER_HOUR;
+	loss.at_us = (c.last_lost + 1) * SCHEMA_US_PER_HOUR;
+	return losses_add(db, &loss);
 }
 
 static int copy_tables(sqlite3 *db)
@@ -315,7 +342,8 @@ static int complete(sqlite3 *db)
 
 	text_printf(&sql,
 		    "INSERT INTO facets(id,key,basis) SELECT facet,randomblob(16),'%s' "
-		    "FROM calls WHERE facet NOT IN (SELECT id FROM facets) GROUP BY facet;",
+		    "FROM (SELECT facet FROM calls UNION SELECT facet FROM rollup) WHERE facet NOT "
+		    "IN (SELECT id FROM facets) GROUP BY facet;",
 		    basis_names[BASIS_PARTIAL]);
 	schema_rollup_sql(
 		&sql,

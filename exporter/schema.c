@@ -331,8 +331,10 @@ static void put_new_money(struct text *sql, int64_t version)
 /* What a batch's answer told is the sum of its requests; the columns before version 4 did not say.
  */
 static const char mark_sums[] =
-	"UPDATE calls SET summed=1 WHERE response_id GLOB 'batch_*' AND facet IN "
-	"(SELECT id FROM facets WHERE batch AND api='batches');";
+	"UPDATE calls SET summed=1 WHERE seq IN (SELECT c.seq FROM rollup r JOIN facets f ON "
+	"f.id=r.facet AND f.batch AND f.api='batches' JOIN calls c ON c.started_at_us>="
+	"r.hour*3600000000 AND c.started_at_us<(r.hour+1)*3600000000 AND c.facet=r.facet "
+	"WHERE c.response_id GLOB 'batch_*');";
 
 static void put_events_view(struct text *sql)
 {

@@ -75,8 +75,11 @@ int standing_refresh(struct standing *s, sqlite3 *db, int64_t now_us)
 
 	if (r)
 		return SQLITE_NOMEM;
-	for (size_t i = 0; r == 0 && i < ARRAY_LEN(units); i++)
+	for (size_t i = 0; r == 0 && i < ARRAY_LEN(units); i++) {
 		r = sum(q, units[i], now_us, &fresh[i]);
+		if (r == -ENOTSUP) /* its first calls are gone: no figure is better than a part */
+			r = 0;
+	}
 	query_close(q);
 	if (r == 0) {
 		pthread_mutex_lock(&s->lock);

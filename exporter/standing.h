@@ -20,7 +20,9 @@ void standing_free(struct standing *s); /* NULL is fine */
 
 /*
  * Reads the sums of the day and the month (of the zone in force, exporter/calendar.h) in which
- * now_us lies. Keeps the old ones when it fails. Returns an SQLite code; one thread at a time.
+ * now_us lies. One whose first hour is cut by the zone and whose calls are gone by
+ * retention is not told. Keeps the old ones when it fails. Returns an SQLite code; one thread at a
+ * time.
  */
 int standing_refresh(struct standing *s, struct sqlite3 *db, int64_t now_us) TT_MUST_CHECK;
 

@@ -258,7 +258,6 @@ int cmd_reprice(int argc, char **argv)
 		{.name = "until", .text = &shared.until},
 		{.name = "timezone", .text = &shared.timezone},
 		{.name = "where", .text = &shared.where},
-		{.name = "timezone", .text = &shared.timezone},
 		{.name = "dry-run", .boolean = &w.dry_run},
 		{.name = "closed", .boolean = &w.opts.closed},
 		{.name = "yes", .boolean = &w.yes},
@@ -275,8 +274,6 @@ int cmd_reprice(int argc, char **argv)
 	if (!output_form_parse(config.output, &w.form))
 		return cli_fail(EXIT_USAGE, "reprice", "--output: table, json or csv");
 	rc = query_flags_zone(&shared, "reprice", &config);
-	if (rc == EXIT_OK)
-		rc = query_flags_zone(&shared, "reprice", &config);
 	if (rc == EXIT_OK)
 		rc = query_flags_parse(&shared, "reprice", &filter);
 	if (rc != EXIT_OK)

@@ -29,6 +29,18 @@ static void record_days(int days)
 	ledger_close(l);
 }
 
+/* One that comes late into a day of September. */
+static void record_one_more(void)
+{
+	struct ledger *l = open_ledger();
+	struct call call;
+
+	sample_call(&call, 9999);
+	call.started_at_us = SEPTEMBER + 9;
+	assert_int_equal(ledger_append(l, &call), 0);
+	ledger_close(l);
+}
+
 static sqlite3 *db;
 
 static void close_month(const char *month)
@@ -135,6 +147,28 @@ static void sums_stay(void **state)
 	assert_true(total() == before);
 }
 
+/* Retention that moves on between a look for hours and their sums takes nothing with it. */
+static void hours_that_go_meanwhile(void **state)
+{
+	pusd_sum before;
+
+	(void)state;
+	record_days(80);
+	close_month("2026-09");
+	close_month("2026-10");
+	before = total();
+	assert_int_equal(step((struct retention){.days = 40}).deleted, 47);
+	assert_int_equal(amend_open(&db, dir, err, sizeof(err)), 0);
+	assert_false(rollup_has_detail(db, SEPTEMBER / SCHEMA_US_PER_HOUR));
+	assert_true(rollup_has_detail(db, NOVEMBER / SCHEMA_US_PER_HOUR));
+	for (int i = 0; i < 80; i++)
+		assert_int_equal(rollup_hour(db, (SEPTEMBER + i * US_PER_DAY) / SCHEMA_US_PER_HOUR),
+				 SQLITE_OK);
+	amend_close(db);
+	assert_true(total() == before);
+	assert_int_equal(verify(), 0);
+}
+
 /* A call that comes after its day has gone counts, and goes with the next sweep. */
 static void a_late_call_of_a_day_that_went(void **state)
 {
@@ -208,6 +242,30 @@ static void a_large_ledger_lets_its_oldest_days_go(void **state)
 	assert_int_equal(verify(), 0);
 }
 
+/* Rows of the outbox go although older ones, whose calls stay, stand before them. */
+static void the_outbox_is_looked_through(void **state)
+{
+	struct ledger *l = open_ledger();
+	struct call call;
+
+	(void)state;
+	for (uint32_t i = 0; i < 5 * RETENTION_BATCH; i++) {
+		sample_call(&call, 100000 + i);
+		call.started_at_us = NOW + i; /* by a clock that was ahead: these stay */
+		while (ledger_append(l, &call))
+			usleep(1000);
+	}
+	ledger_close(l);
+	record_days(80);
+	close_month("2026-09");
+	assert_int_equal(step((struct retention){.days = 40}).deleted, 30);
+	record_one_more();
+	assert_int_equal(step((struct retention){.days = 40}).deleted, 1);
+	assert_int_equal(sql_int("SELECT count(*) FROM outbox WHERE seq NOT IN "
+				 "(SELECT seq FROM calls)"),
+			 0);
+}
+
 /* The writer does it by itself, beside calls that come. */
 static void the_writer_sweeps(void **state)
 {
@@ -233,10 +291,12 @@ int main(void)
 		TEST(nothing_goes_unasked),
 		TEST(an_open_month_stays),
 		TEST(sums_stay),
+		TEST(hours_that_go_meanwhile),
 		TEST(a_late_call_of_a_day_that_went),
 		TEST(keys_outlive_retention),
 		TEST(what_a_consumer_has_not_seen_stays),
 		TEST(a_large_ledger_lets_its_oldest_days_go),
+		TEST(the_outbox_is_looked_through),
 		TEST(the_writer_sweeps),
 	};
 

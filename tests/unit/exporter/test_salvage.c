@@ -9,6 +9,7 @@
 #include "exporter/ledger.h"
 #include "exporter/query.h"
 #include "exporter/salvage.h"
+#include "exporter/schema.h"
 #include "exporter/storage.h"
 #include "sample.h"
 
@@ -318,6 +319,79 @@ static void test_bare_calls_keep_their_money(void **state)
 	query_close(q);
 }
 
+#define OLD_HOURS  600
+#define FIRST_HOUR 400008 /* a midnight */
+
+/* Sums of hours whose calls are gone by retention: only their roll-up knows of them. */
+static void add_old_rollups(void)
+{
+	sqlite3 *db;
+	char sql[2048];
+
+	assert_int_equal(sqlite3_open(in_dir(LEDGER_FILE), &db), SQLITE_OK);
+	/* The same row for each hour: all columns but the first two. */
+	assert_int_equal(sqlite3_exec(db,
+				      "CREATE TEMP TABLE one AS SELECT * FROM rollup LIMIT 1;"
+				      "ALTER TABLE one DROP COLUMN hour;"
+				      "ALTER TABLE one DROP COLUMN facet",
+				      NULL, NULL, NULL),
+			 SQLITE_OK);
+	snprintf(sql, sizeof(sql),
+		 "INSERT INTO facets(id,key,basis) VALUES(9999,x'99','reported_usage');"
+		 "WITH RECURSIVE h(hour) AS (SELECT %d UNION ALL SELECT hour+1 FROM h WHERE "
+		 "hour<%d) INSERT INTO rollup SELECT h.hour,9999,one.* FROM h,one;"
+		 "REPLACE INTO meta VALUES('detail_since_us',%lld)",
+		 FIRST_HOUR, FIRST_HOUR + OLD_HOURS - 1,
+		 (FIRST_HOUR + OLD_HOURS) * SCHEMA_US_PER_HOUR);
+	assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, "PRAGMA wal_checkpoint(TRUNCATE)", NULL, NULL, NULL),
+			 SQLITE_OK);
+	sqlite3_close(db);
+	shell("cp", LEDGER_FILE, "whole");
+}
+
+static int64_t old_hours(void)
+{
+	return sql_int(LEDGER_FILE, "SELECT count(DISTINCT hour) FROM rollup r JOIN facets f ON "
+				    "f.id=r.facet WHERE hour<400608");
+}
+
+/* What a page of them held is lost, and told; the others stay. */
+static void test_old_rollups_are_kept(void **state)
+{
+	int64_t kept;
+
+	(void)state;
+	make_whole();
+	add_old_rollups();
+	damage_page(LEDGER_FILE, a_page_of("rollup", "leaf"));
+	record(0, 0);
+	kept = old_hours();
+	assert_in_range(kept, OLD_HOURS / 2, OLD_HOURS - 1);
+	assert_int_equal(sql_int(LEDGER_FILE, "SELECT count(*) FROM losses WHERE "
+					      "reason='ledger_damaged' AND since_us<at_us AND "
+					      "at_us<=400608*3600000000"),
+			 1);
+	assert_int_equal(sql_int(LEDGER_FILE, "SELECT count(*) FROM calls"), ROWS);
+}
+
+/* Where it is not known since when calls are there, and where only they use a facet. */
+static void test_old_rollups_without_their_meta(void **state)
+{
+	(void)state;
+	make_whole();
+	add_old_rollups();
+	damage_page(LEDGER_FILE,
+		    sql_int("whole", "SELECT pageno FROM dbstat WHERE name='meta' LIMIT 1"));
+	record(0, 0);
+	assert_int_equal(old_hours(), OLD_HOURS);
+	restore_whole();
+	damage_page(LEDGER_FILE, sql_int("whole", "SELECT max(pageno) FROM dbstat WHERE "
+						  "name='facets' AND pagetype='leaf'"));
+	record(0, 0);
+	assert_int_equal(old_hours(), OLD_HOURS);
+}
+
 /* ---- with a log, while running, interrupted ---------------------------------------------- */
 
 /* Killed with rows in the log only; then a page of the database is damaged. */
@@ -508,6 +582,8 @@ int main(void)
 		TEST(test_any_page_may_be_damaged),
 		TEST(test_ids_go_on),
 		TEST(test_bare_calls_keep_their_money),
+		TEST(test_old_rollups_are_kept),
+		TEST(test_old_rollups_without_their_meta),
 		TEST(test_log_counts_too),
 		TEST(test_damage_while_running),
 		TEST(test_checker_finds_it),
