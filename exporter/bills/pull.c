@@ -199,6 +199,6 @@ int bill_pull(const struct bill_pull *pull, struct bill_pulled *out, char *err, 
 		return r;
 	out->pages = cursor.pages;
 	out->rows = cursor.rows;
-	r = bill_pull_end(pull->store, &out->head, clock_wall_ns() / 1000, &out->replaced);
+	r = bill_pull_end(pull->store, &out->head, &cursor, clock_wall_ns() / 1000, &out->replaced);
 	return r ? store_failed(pull, r, err, err_size) : 0;
 }

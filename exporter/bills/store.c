@@ -289,6 +289,20 @@ static int insert_head(struct bill_store *s, struct bill_head *h, bool done, int
 
 /* ---- pulls ------------------------------------------------------------------------------- */
 
+/* A pull where the caller's cursor left it: another process may have gone on with it since. */
+#define AS_LEFT " WHERE id=? AND done=0 AND pages=? AND cursor=?"
+
+/* What an update of a pull AS_LEFT came to. */
+static int own_step(struct bill_store *s, int rc)
+{
+	if (rc != SQLITE_OK || sqlite3_changes(s->db) == 1)
+		return bill_store_checked(s, rc);
+	snprintf(s->error, sizeof(s->error),
+		 "another tolltap bill pull went on with the same report, and this one stops; "
+		 "nothing is stored twice");
+	return -EBUSY;
+}
+
 static int find_unended(struct bill_store *s, struct bill_head *h, struct bill_cursor *cursor)
 {
 	sqlite3_stmt *stmt;
@@ -330,13 +344,11 @@ int bill_pull_page(struct bill_store *s, const struct bill_head *head, const str
 
 	if (r)
 		return r;
-	r = insert_rows(s, head, &page->rows, &stored);
+	r = own_step(s,
+		     sql_run(s->db, "UPDATE bills SET cursor=?,pages=pages+1,fetched_us=?" AS_LEFT,
+			     "tiiit", page->cursor, now_us, head->id, cursor->pages, cursor->next));
 	if (r == 0)
-		r = bill_store_checked(
-			s, sql_run(s->db,
-				   "UPDATE bills SET cursor=?,pages=pages+1,fetched_us=? "
-				   "WHERE id=?",
-				   "tii", page->cursor, now_us, head->id));
+		r = insert_rows(s, head, &page->rows, &stored);
 	r = settle(s, r);
 	if (r)
 		return r;
@@ -350,15 +362,16 @@ int bill_pull_restart(struct bill_store *s, const struct bill_head *head,
 		      struct bill_cursor *cursor)
 {
 	int r = run(s, "BEGIN IMMEDIATE");
-	int rc;
 
 	if (r)
 		return r;
-	rc = sql_run(s->db, "DELETE FROM rows WHERE bill=?", "i", head->id);
-	if (rc == SQLITE_OK)
-		rc = sql_run(s->db, "UPDATE bills SET cursor='',pages=0 WHERE id=?", "i", head->id);
+	r = own_step(s, sql_run(s->db, "UPDATE bills SET cursor='',pages=0" AS_LEFT, "iit",
+				head->id, cursor->pages, cursor->next));
+	if (r == 0)
+		r = bill_store_checked(
+			s, sql_run(s->db, "DELETE FROM rows WHERE bill=?", "i", head->id));
 	*cursor = (struct bill_cursor){0};
-	return settle(s, bill_store_checked(s, rc));
+	return settle(s, r);
 }
 
 /*
@@ -384,8 +397,8 @@ static int delete_dead(struct bill_store *s, const struct bill_head *h, int64_t 
 	return bill_store_checked(s, rc);
 }
 
-int bill_pull_end(struct bill_store *s, const struct bill_head *h, int64_t now_us,
-		  int64_t *replaced)
+int bill_pull_end(struct bill_store *s, const struct bill_head *h, const struct bill_cursor *cursor,
+		  int64_t now_us, int64_t *replaced)
 {
 	int r = run(s, "BEGIN IMMEDIATE");
 	int rc;
@@ -393,6 +406,10 @@ int bill_pull_end(struct bill_store *s, const struct bill_head *h, int64_t now_u
 	*replaced = 0;
 	if (r)
 		return r;
+	r = own_step(s, sql_run(s->db, "UPDATE bills SET done=1,cursor='',fetched_us=?" AS_LEFT,
+				"iiit", now_us, h->id, cursor->pages, cursor->next));
+	if (r)
+		return settle(s, r);
 	rc = sql_run(s->db,
 		     "DELETE FROM rows WHERE from_s>=? AND from_s<? AND " IN_FILTER(
 			     "project") " AND " IN_FILTER("key") " AND bill IN (SELECT id FROM "
@@ -403,9 +420,6 @@ int bill_pull_end(struct bill_store *s, const struct bill_head *h, int64_t now_u
 		     "iittttittt", h->from_s, h->to_s, h->projects, h->projects, h->keys, h->keys,
 		     h->id, h->provider, h->report, h->account);
 	*replaced = sqlite3_changes(s->db);
-	if (rc == SQLITE_OK)
-		rc = sql_run(s->db, "UPDATE bills SET done=1,cursor='',fetched_us=? WHERE id=?",
-			     "ii", now_us, h->id);
 	r = bill_store_checked(s, rc);
 	return settle(s, r ? r : delete_dead(s, h, now_us));
 }

@@ -57,6 +57,10 @@ struct bill_cursor {
  */
 int bill_pull_begin(struct bill_store *s, struct bill_head *head, int64_t now_us,
 		    struct bill_cursor *cursor) TT_MUST_CHECK;
+/*
+ * The three below: -EBUSY, and nothing done, when another process took the pull away from where
+ * the cursor stands.
+ */
 /* Adds a page's rows and moves the cursor in one transaction. */
 int bill_pull_page(struct bill_store *s, const struct bill_head *head, const struct bill_page *page,
 		   int64_t now_us, struct bill_cursor *cursor) TT_MUST_CHECK;
@@ -67,7 +71,8 @@ int bill_pull_restart(struct bill_store *s, const struct bill_head *head,
  * The last page was stored: the bill takes the place of all older rows of the same account and
  * report, in its days, that its filter covers. replaced gets their number.
  */
-int bill_pull_end(struct bill_store *s, const struct bill_head *head, int64_t now_us,
+int bill_pull_end(struct bill_store *s, const struct bill_head *head,
+		  const struct bill_cursor *cursor, int64_t now_us,
 		  int64_t *replaced) TT_MUST_CHECK;
 
 /* What to do with rows that other imports have for the same provider, account and days. */

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.parse
 from decimal import Decimal
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -216,6 +217,27 @@ def a_broken_run_goes_on(build):
         assert place.total() == OPENAI_TOTAL
 
 
+def two_pulls_at_once_are_one_bill(build):
+    """The second begins while the first waits for a page, takes the report over and ends it."""
+    for pages in (1, 3):
+        with Place(build) as place, Billing(openai_results(8)) as server:
+            def overtake(billing, handler):
+                place.bill(*second)
+                url = urllib.parse.urlsplit(handler.path)
+                billing.send(handler, 200, billing.page(url.path,
+                                                        urllib.parse.parse_qs(url.query)))
+
+            second = ["pull", "openai", "--base-url=" + server.url, "--key-file=" +
+                      place.key_file, "--since=" + SINCE, "--until=2026-11-09"]
+            server.faults = [None] * pages + [overtake]
+            done = place.bill(*second, code=6)
+            assert "costs: another tolltap bill pull went on" in done.stderr, done.stderr
+            once = place.total()
+            assert once == sum(60000000001 + i for i in range(8)) + 8 * 60000000000, once
+            place.bill(*second)
+            assert place.total() == once and not place.rows("1", "NOT done")
+
+
 def pages_that_do_not_end_are_refused(build):
     loop = '{"object":"page","data":[],"has_more":true,"next_page":"again"}'
     none = '{"object":"page","data":[],"has_more":true,"next_page":null}'
@@ -340,6 +362,9 @@ def bad_files_store_nothing(build):
            (head + '2026-11-02,"openai,gpt-4o,1\n', "a quote is not closed"),
            (head + '2026-11-02,"openai"x,gpt-4o,1\n', "behind a closing quote"),
            (head + "2026-11-02,,gpt-4o,1\n", "line 3: no provider"),
+           (head + "2026\0\0\0\0\0\0,openai,gpt-4o,1\n", "line 3: a NUL byte"),
+           (head + '2026-11-02,openai,"gpt\0-4o",1\n', "line 3: a NUL byte"),
+           (head.encode("utf-16-le").decode("latin-1"), "line 1: a NUL byte"),
            (head + "2026-11-02,openai,gpt-4o,99999999\n", "line 3: no amount"),
            ("day,provider,amount\n2026-11-02,openai,1\n", "the header lacks 'model'"),
            ("a,b\n1,2\n", "the header lacks 'date'"), ("", "the file is empty"),
@@ -646,7 +671,8 @@ TESTS = [imported_bills_show_what_was_planted, what_the_ledger_cannot_have_seen_
          pulled_bills_show_what_was_planted,
          other_currencies_are_never_summed, reconcile_says_what_is_missing,
          pages_become_rows, amounts_in_cents_are_strings, pulled_twice_is_there_once,
-         faults_are_waited_out, a_broken_run_goes_on, pages_that_do_not_end_are_refused,
+         faults_are_waited_out, a_broken_run_goes_on, two_pulls_at_once_are_one_bill,
+         pages_that_do_not_end_are_refused,
          hostile_pages_give_no_rows, keys_come_from_closed_files_only,
          no_trace_of_the_key_is_stored, tls_is_checked, files_are_read, bad_files_store_nothing]
 
