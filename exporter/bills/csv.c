@@ -16,6 +16,9 @@ static int bad(struct csv *csv, const char *why)
 	return -EBADMSG;
 }
 
+/* Cells become texts that a NUL byte ends; UTF-16 has one in every second place. */
+static const char nul_byte[] = "a NUL byte, which no UTF-8 text has";
+
 /* The quoted field that begins at csv->at, unquoted in place. */
 static int take_quoted(struct csv *csv, struct slice *field)
 {
@@ -23,6 +26,8 @@ static int take_quoted(struct csv *csv, struct slice *field)
 
 	field->ptr = out;
 	for (; csv->at < csv->end; csv->at++) {
+		if (!*csv->at)
+			return bad(csv, nul_byte);
 		if (*csv->at == '\n')
 			csv->line++;
 		if (*csv->at == '"') {
@@ -44,6 +49,8 @@ static int take_plain(struct csv *csv, struct slice *field)
 	while (csv->at < csv->end && *csv->at != ',' && *csv->at != '\n' && *csv->at != '\r') {
 		if (*csv->at == '"')
 			return bad(csv, "a quote stands within a field");
+		if (!*csv->at)
+			return bad(csv, nul_byte);
 		csv->at++;
 	}
 	field->len = (size_t)(csv->at - field->ptr);

@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "exporter/bills/import.h"
 #include "exporter/bills/pull.h"
 #include "exporter/bills/report.h"
 #include "exporter/text.h"
@@ -34,6 +35,39 @@ static int read_page(const struct bill_report *r, const char *body, struct bill_
 	"{\"object\":\"page\",\"data\":[{\"object\":\"bucket\",\"start_time\":1793491200,"     \
 	"\"end_time\":1793577600,\"results\":[" results "]}],\"has_more\":false,\"next_page\"" \
 	":null}"
+
+/* ---- files --------------------------------------------------------------------------------- */
+
+/* A NUL byte ends a text and not a cell: what stands behind it would be read as never written. */
+static void test_nul_bytes(void **state)
+{
+	static const struct {
+		const char *row;
+		size_t len;
+	} rows[] = {
+#define ROW(text) {text, sizeof(text) - 1}
+		ROW("2026\0\0\0\0\0\0,openai,m,1\n"), ROW("\0\0\0\0-\0\0\0\0\0,openai,m,1\n"),
+		ROW("2026-11-02,openai,m,1\0\n"),     ROW("2026-11-02,openai,\"m\0\",1\n"),
+		ROW("2026-11-02,openai,m,1\r\0\n"),   ROW("\0"),
+#undef ROW
+	};
+	static const char head[] = "date,provider,model,amount\n2026-11-01,openai,m,1\n";
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		/* Of just its size, so that a read behind it is seen. */
+		size_t len = sizeof(head) - 1 + rows[i].len;
+		char *bytes = malloc(len), err[BILL_ERROR_MAX] = "";
+		struct bill_file file;
+
+		assert_non_null(bytes);
+		memcpy(bytes, head, sizeof(head) - 1);
+		memcpy(bytes + sizeof(head) - 1, rows[i].row, rows[i].len);
+		assert_int_equal(bill_file_read(bytes, len, &file, err, sizeof(err)), -EBADMSG);
+		assert_non_null(strstr(err, "line 3: "));
+		free(bytes);
+	}
+}
 
 /* ---- money --------------------------------------------------------------------------------- */
 
@@ -427,7 +461,7 @@ int main(void)
 		cmocka_unit_test(test_openai_usage), cmocka_unit_test(test_openai_tiers),
 		cmocka_unit_test(test_anthropic),    cmocka_unit_test(test_hostile_pages),
 		cmocka_unit_test(test_cut_pages),    cmocka_unit_test(test_requests),
-		cmocka_unit_test(test_urls),
+		cmocka_unit_test(test_urls),	     cmocka_unit_test(test_nul_bytes),
 	};
 
 	return cmocka_run_group_tests_name("pages", tests, NULL, NULL);
