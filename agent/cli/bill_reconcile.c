@@ -335,6 +335,11 @@ static int load_sides(struct work *w)
 		r = recon_uptime_load(w->query, &w->scope, &w->uptime);
 	if (r)
 		return load_failed(w, r, false);
+	if (!w->billed.days && *w->billed.filters)
+		return cli_fail(EXIT_FAILED, "bill",
+				"of these days only a part was pulled (%s); reconcile that part "
+				"with --project or --key-id, or pull what is to be compared",
+				w->billed.filters);
 	if (!w->billed.days)
 		return cli_fail(EXIT_FAILED, "bill",
 				"no bill of these days is stored; see tolltap bill list");

@@ -55,6 +55,14 @@ static void put_bill(struct text *out, const struct bill_scope *s)
 			    "scope: %lld imported rows are left out: the costs of their days were "
 			    "pulled\n",
 			    (long long)s->billed->left_out);
+	if (*s->billed->filters)
+		text_printf(out, "scope: pulls of these days were narrowed: %s\n",
+			    s->billed->filters);
+	if (s->billed->parts)
+		text_printf(out,
+			    "scope: %lld pulled rows are left out: they are of a part of what is "
+			    "compared, and the rest of their days was not pulled\n",
+			    (long long)s->billed->parts);
 	if (s->billed->early)
 		text_printf(out,
 			    "scope: %lld bills were fetched before their last day was over: pull "
@@ -156,8 +164,12 @@ static void put_json(struct text *out, const struct bill_scope *s)
 	put_json_text(out, "projects", s->asked.projects);
 	put_json_text(out, "keys", s->asked.keys);
 	put_json_text(out, "where", s->asked.where);
-	text_printf(out, "\"imported_rows_left_out\":%lld,\"bills_fetched_early\":%lld,",
-		    (long long)s->billed->left_out, (long long)s->billed->early);
+	put_json_text(out, "pulled_filters", s->billed->filters);
+	text_printf(out,
+		    "\"imported_rows_left_out\":%lld,\"pulled_rows_left_out\":%lld,"
+		    "\"bills_fetched_early\":%lld,",
+		    (long long)s->billed->left_out, (long long)s->billed->parts,
+		    (long long)s->billed->early);
 	text_printf(out, "\"calls\":%lld,\"foreign_calls\":%lld,", (long long)s->ledger->calls,
 		    (long long)s->ledger->foreign_calls);
 	put_json_text(out, "host_names", up->host_names);

@@ -20,6 +20,7 @@ struct held_day {
 	char provider[32];
 	char account[BILL_ID_MAX];
 	int64_t day;
+	unsigned reports; /* of bill_reports, by place: pulled for all of the scope */
 	bool pulled_money;
 };
 
@@ -98,6 +99,46 @@ static bool is_in_scope(const struct recon_scope *scope, const struct bill_head 
 	       report_serves(scope, head);
 }
 
+/* Its bit in held_day.reports. */
+static unsigned report_bit(const struct bill_head *head)
+{
+	for (unsigned i = 0; bill_reports[i].name; i++) {
+		if (!strcmp(bill_reports[i].provider, head->provider) &&
+		    !strcmp(bill_reports[i].name, head->report))
+			return 1u << i;
+	}
+	return 0;
+}
+
+static bool has_whole_scope(const struct recon_scope *scope, const struct bill_head *head)
+{
+	return bill_filter_covers(head->projects, scope->projects) &&
+	       bill_filter_covers(head->keys, scope->keys);
+}
+
+/* "openai project=a,b key=c; anthropic project=d" */
+static void note_filter(struct billed_side *side, const struct bill_head *head)
+{
+	char filter[2 * BILL_FILTER_MAX + 64];
+	size_t used = strlen(side->filters), len;
+
+	if (!*head->projects && !*head->keys)
+		return;
+	len = (size_t)snprintf(filter, sizeof(filter), "%s%s%s%s%s", head->provider,
+			       *head->projects ? " project=" : "", head->projects,
+			       *head->keys ? " key=" : "", head->keys);
+	for (const char *at = side->filters; (at = strstr(at, filter)); at++) {
+		if (!at[len] || at[len] == ';')
+			return;
+	}
+	if (used + len + 2 < sizeof(side->filters) - 5)
+		snprintf(side->filters + used, sizeof(side->filters) - used, "%s%s",
+			 used ? "; " : "", filter);
+	else if (used < 3 || strcmp(side->filters + used - 3, "...") != 0)
+		snprintf(side->filters + used, sizeof(side->filters) - used, "%s...",
+			 used ? "; " : "");
+}
+
 static int take_head(void *user, const struct bill_head *head, int64_t fetched_us)
 {
 	struct loading *l = user;
@@ -105,6 +146,9 @@ static int take_head(void *user, const struct bill_head *head, int64_t fetched_u
 	int64_t to = bill_day(head->to_s < l->scope->to_s ? head->to_s : l->scope->to_s);
 
 	if (!head->is_pull || !is_in_scope(l->scope, head))
+		return 0;
+	note_filter(&l->side, head);
+	if (!has_whole_scope(l->scope, head))
 		return 0;
 	l->side.early += fetched_us / 1000000 < to * SECONDS_PER_DAY;
 	for (int64_t day = from; day < to; day++) {
@@ -115,6 +159,7 @@ static int take_head(void *user, const struct bill_head *head, int64_t fetched_u
 			return -ENOMEM;
 		d->money |= head->is_money;
 		d->usage |= head->is_usage;
+		h->reports |= report_bit(head);
 		h->pulled_money |= head->is_money;
 	}
 	return 0;
@@ -215,9 +260,14 @@ static int admit(struct loading *l, const struct bill_head *head, const struct b
 	if (!is_in_scope(l->scope, head) || !bill_filter_has(l->scope->projects, row->project) ||
 	    !bill_filter_has(l->scope->keys, row->key))
 		return 0;
-	*admitted = head->is_pull || !(h && h->pulled_money);
+	if (head->is_pull) {
+		*admitted = h && (h->reports & report_bit(head));
+		l->side.parts += !*admitted;
+		return 0;
+	}
+	*admitted = !(h && h->pulled_money);
 	l->side.left_out += !*admitted;
-	if (head->is_pull || !*admitted || !row->has_quantity)
+	if (!*admitted || !row->has_quantity)
 		return 0;
 	d = day_of(l, row->provider, day);
 	if (!d)

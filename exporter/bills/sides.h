@@ -12,6 +12,8 @@
 #include "exporter/query.h"
 #include "pricing/catalog.h"
 
+#define RECON_NAMES_MAX 512
+
 /* What is compared: whole UTC days, and a part of the bill. "" = all. */
 struct recon_scope {
 	int64_t from_s, to_s;
@@ -28,9 +30,15 @@ struct billed_side {
 	size_t days, day_cap;
 	int64_t left_out; /* imported rows of days whose costs were pulled */
 	int64_t early;	  /* pulled bills whose last day was not over then */
+	int64_t parts;	  /* rows of pulls that were narrower than the scope: left out */
+	char filters[RECON_NAMES_MAX]; /* of pulls of these days, each once; "..." when cut */
 };
 
-/* Returns 0, -ENOMEM, -E2BIG (more than RECON_SUMS_MAX), or as the store. */
+/*
+ * A pull takes part on the days of which one pull of its account and report has all that the scope
+ * is of: what was pulled of a part says nothing of the rest. Returns 0, -ENOMEM, -E2BIG (more than
+ * RECON_SUMS_MAX), or as the store.
+ */
 int billed_side_load(struct bill_store *store, const struct recon_scope *scope,
 		     const struct catalog *catalog, struct billed_side *out) TT_MUST_CHECK;
 void billed_side_free(struct billed_side *side);
@@ -63,7 +71,6 @@ void recon_model_copy(char dst[CALL_NAME_MAX], const struct catalog *catalog, co
 
 /* A day counts as metered when no host's agent was away for longer in all. */
 #define RECON_AWAY_MAX_S 120
-#define RECON_NAMES_MAX	 512
 
 struct recon_uptime {
 	bool known; /* false: the ledger does not say */

@@ -212,7 +212,24 @@ bool bill_filter_has(const char *filter, const char *id)
 	return false;
 }
 
-/* The same as a condition on a column: instr finds ",id," in ",filter,". Two values. */
+bool bill_filter_covers(const char *filter, const char *asked)
+{
+	char id[BILL_FILTER_MAX];
+
+	if (!*filter || !*asked)
+		return !*filter;
+	while (*asked) {
+		size_t len = strcspn(asked, ",");
+
+		(void)slice_copy(id, sizeof(id), (struct slice){asked, len});
+		if (!bill_filter_has(filter, id))
+			return false;
+		asked += len + (asked[len] == ',');
+	}
+	return true;
+}
+
+/* bill_filter_has as a condition on a column: instr finds ",id," in ",filter,". Two values. */
 #define IN_FILTER(column) "(?='' OR instr(','||?||',',','||" column "||',')>0)"
 
 /* ---- rows -------------------------------------------------------------------------------- */

@@ -120,5 +120,7 @@ int bill_store_rows(struct bill_store *s, int64_t from_s, int64_t to_s,
 
 /* Is id one of a filter's? An empty filter has all. */
 bool bill_filter_has(const char *filter, const char *id);
+/* Has a filter all that another one, `asked`, lets through? */
+bool bill_filter_covers(const char *filter, const char *asked);
 
 #endif

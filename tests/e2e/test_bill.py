@@ -590,6 +590,41 @@ def pulled_openai_bills_agree_too(build):
         assert again == totals and scope["imported_rows_left_out"] == 214, scope
 
 
+def a_part_that_was_pulled_is_no_whole_bill(build):
+    with Books(build) as books:
+        rows = seen_rows(books)
+
+        def pull(*args, since=LEDGER_SINCE, until=LEDGER_UNTIL):
+            with Billing(anthropic_bill(rows), per_page=31) as server:
+                books.bill("pull", "anthropic", "--base-url=" + server.url, "--key-file=" +
+                           books.key_file, "--since=" + since, "--until=" + until, *args)
+        pull("--project=ws_a")
+        days = ["reconcile", "--since=" + LEDGER_SINCE, "--until=" + LEDGER_UNTIL]
+        for other in ([], ["--project=ws_b"], ["--project=ws_a,ws_b"]):
+            done = books.bill(*days, *other, code=1)
+            assert "only a part was pulled (anthropic project=ws_a)" in done.stderr, done.stderr
+        scope, found, totals = books.reconcile("--project=ws_a")
+        assert totals[0]["billed"] == sum(r[5] for r in rows) > 80 and not totals[0]["drift"]
+        assert scope["pulled_filters"] == "anthropic project=ws_a", scope
+        # An imported bill of the same days is whole, and is not given up for a part.
+        books.bill("import", os.path.join(books.state, "bill-anthropic.csv"))
+        scope, found, totals = books.reconcile()
+        assert scope["imported_rows_left_out"] == 0 and scope["pulled_rows_left_out"] > 400, scope
+        with open(os.path.join(books.state, "bill-anthropic.csv"), encoding="utf-8") as f:
+            billed = sum(Decimal(r["amount"]) for r in csv.DictReader(f))
+        assert totals[0]["billed"] == billed, (totals, billed)
+        text = books.bill(*days).stdout
+        assert "pulled rows are left out: they are of a part" in text, text
+        assert "narrowed: anthropic project=ws_a\n" in text, text
+        # All of it, and one part of three days again: together they are whole once more.
+        pull()
+        pull("--project=ws_a", since="2026-10-01", until="2026-10-04")
+        scope, found, totals = books.reconcile("--all-hosts")
+        assert scope["pulled_rows_left_out"] == 0 and scope["imported_rows_left_out"] > 0, scope
+        assert [r for r in found if r["drift"]] == []
+        assert totals[0]["billed"] == sum(r[5] for r in rows)
+
+
 def pulled_bills_show_what_was_planted(build):
     def change(rows, match, **to):
         return [tuple(to.get(name, row[i]) if match(row) else row[i] for i, name in enumerate(
@@ -668,7 +703,7 @@ def reconcile_says_what_is_missing(build):
 
 TESTS = [imported_bills_show_what_was_planted, what_the_ledger_cannot_have_seen_is_not_covered,
          pulled_bills_agree_to_the_picodollar, pulled_openai_bills_agree_too,
-         pulled_bills_show_what_was_planted,
+         a_part_that_was_pulled_is_no_whole_bill, pulled_bills_show_what_was_planted,
          other_currencies_are_never_summed, reconcile_says_what_is_missing,
          pages_become_rows, amounts_in_cents_are_strings, pulled_twice_is_there_once,
          faults_are_waited_out, a_broken_run_goes_on, two_pulls_at_once_are_one_bill,
