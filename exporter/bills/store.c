@@ -443,18 +443,35 @@ int bill_pull_end(struct bill_store *s, const struct bill_head *h, const struct 
 
 /* ---- imports ----------------------------------------------------------------------------- */
 
-#define SAME_IMPORT "SELECT id FROM bills WHERE is_pull=0 AND (sha256=? OR (name=? AND account=?))"
+/*
+ * Other imports of the account that the new one is again: of the same bytes, or of the same name
+ * with days that overlap. Providers call the file of every month alike.
+ */
+#define SAME_IMPORT                                                                             \
+	"SELECT o.id FROM bills o JOIN bills n ON n.id=? WHERE o.is_pull=0 AND o.id<>n.id AND " \
+	"o.account=n.account AND (o.sha256=n.sha256 OR (o.name=n.name AND "                     \
+	"(SELECT min(from_s)/86400 FROM rows WHERE bill=o.id)<="                                \
+	"(SELECT max(from_s)/86400 FROM rows WHERE bill=n.id) AND "                             \
+	"(SELECT max(from_s)/86400 FROM rows WHERE bill=o.id)>="                                \
+	"(SELECT min(from_s)/86400 FROM rows WHERE bill=n.id)))"
 
-/* Imports of the same bytes, or of the same name for the same account. */
 static int delete_same_import(struct bill_store *s, const struct bill_head *h, int64_t *replaced)
 {
-	int rc = sql_run(s->db, "DELETE FROM rows WHERE bill IN (" SAME_IMPORT ")", "ttt",
-			 h->sha256, h->name, h->account);
+	int rc =
+		sql_run(s->db, "CREATE TEMP TABLE IF NOT EXISTS again(id INTEGER PRIMARY KEY)", "");
 
-	*replaced += sqlite3_changes(s->db);
 	if (rc == SQLITE_OK)
-		rc = sql_run(s->db, "DELETE FROM bills WHERE id IN (" SAME_IMPORT ")", "ttt",
-			     h->sha256, h->name, h->account);
+		rc = sql_run(s->db, "DELETE FROM temp.again", "");
+	if (rc == SQLITE_OK)
+		rc = sql_run(s->db, "INSERT INTO temp.again " SAME_IMPORT, "i", h->id);
+	if (rc == SQLITE_OK) {
+		rc = sql_run(s->db, "DELETE FROM rows WHERE bill IN (SELECT id FROM temp.again)",
+			     "");
+		*replaced += sqlite3_changes(s->db);
+	}
+	if (rc == SQLITE_OK)
+		rc = sql_run(s->db, "DELETE FROM bills WHERE id IN (SELECT id FROM temp.again)",
+			     "");
 	return bill_store_checked(s, rc);
 }
 
@@ -531,11 +548,11 @@ int bill_import(struct bill_store *s, struct bill_head *head, const struct bill_
 	*replaced = 0;
 	if (r)
 		return r;
-	r = delete_same_import(s, head, replaced);
-	if (r == 0)
-		r = insert_head(s, head, true, now_us);
+	r = insert_head(s, head, true, now_us);
 	if (r == 0)
 		r = insert_rows(s, head, rows, &stored);
+	if (r == 0)
+		r = delete_same_import(s, head, replaced);
 	if (r == 0)
 		r = settle_overlap(s, head, overlap, replaced);
 	return settle(s, r);

@@ -79,9 +79,9 @@ int bill_pull_end(struct bill_store *s, const struct bill_head *head,
 enum bill_overlap { OVERLAP_REFUSE, OVERLAP_ADD, OVERLAP_REPLACE };
 
 /*
- * Stores a whole imported file in one transaction, in place of an earlier import of the same bytes
- * or the same name and account. -EEXIST: other imports have rows of these days (the line names
- * one).
+ * Stores a whole imported file in one transaction, in place of earlier imports of the account of
+ * the same bytes, or of the same name whose days overlap. -EEXIST: other imports have rows of these
+ * days (the line names one).
  */
 int bill_import(struct bill_store *s, struct bill_head *head, const struct bill_rows *rows,
 		enum bill_overlap overlap, int64_t now_us, int64_t *replaced) TT_MUST_CHECK;

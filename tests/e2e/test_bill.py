@@ -346,6 +346,19 @@ def files_are_read(build):
         more = place.write("more.csv", four.replace("3.5", "7"))
         place.bill("import", more, "--replace")
         assert place.total() == 7000000000000
+        # The next month's file has the same name; the same bytes can be another account's bill.
+        month = four.replace("2026-11-02", "2026-12-02")
+        os.mkdir(os.path.join(place.dir, "12"))
+        monthly = place.write(os.path.join("12", "more.csv"), month)
+        place.bill("import", monthly)
+        assert place.total() == 10500000000000
+        place.bill("import", place.write(os.path.join("12", "more.csv"),
+                                         month.replace("3.5", "2.5")))
+        assert place.total() == 9500000000000
+        place.bill("import", monthly, "--account=second")
+        assert place.total() == 12000000000000
+        place.bill("import", monthly, "--account=second")
+        assert place.total() == 12000000000000
         headed = "date,provider,model,amount_gbp\n2026-11-02,openai,gpt-4o,2\n"
         place.bill("import", place.write("headed.csv", headed))
         fifth = "date,provider,model,amount,currency\n2026-11-03,openai,gpt-4o,2,jpy\n"
