@@ -7,10 +7,13 @@
 
 #define SCOPE_MAX_BYTES (64u << 10)
 
-/* The bill is of a part that the operator chose for these hosts, or the ledger is of all hosts. */
+/*
+ * The ledger is of all hosts, or the bill is of a part that the operator chose for these hosts:
+ * projects, or keys whose calls the ledger can tell from others.
+ */
 static bool is_same_part(const struct bill_scope *s)
 {
-	bool narrowed = *s->asked.projects || *s->asked.keys;
+	bool narrowed = *s->asked.projects || s->ledger->by_keys;
 
 	return narrowed || (s->all_hosts && !*s->asked.where);
 }
@@ -77,6 +80,8 @@ static void put_ledger(struct text *out, const struct bill_scope *s)
 	text_printf(out, "scope: the ledger's %lld calls", (long long)s->ledger->calls);
 	if (*s->asked.where)
 		text_printf(out, " where %s", s->asked.where);
+	if (s->ledger->by_keys)
+		text_printf(out, " of the fingerprints of %s", s->asked.keys);
 	if (!up->known) {
 		text_puts(out, "; when its agent ran is not known (an older version wrote it)\n");
 	} else {
@@ -88,6 +93,10 @@ static void put_ledger(struct text *out, const struct bill_scope *s)
 		text_printf(out, ", %lld s of them not metered\n",
 			    (long long)up->unmetered_seconds);
 	}
+	if (*s->asked.keys && !s->ledger->by_keys)
+		text_puts(out,
+			  "scope: these are the calls of all keys: the configuration's keys name "
+			  "no fingerprint for each key_id\n");
 	if (s->ledger->foreign_calls)
 		text_printf(out,
 			    "scope: %lld calls are left out: self-hosted, or at hosts of no known "
@@ -136,7 +145,8 @@ static void put_cover(struct text *out, const struct bill_scope *s)
 		text_puts(out,
 			  "scope: the bill may be of more than these hosts, so what was billed and "
 			  "not seen is \"not covered by these ledgers\"; narrow the bill with "
-			  "--project or --key-id, or say --all-hosts\n");
+			  "--project, or --key-id and the configuration's keys, or say "
+			  "--all-hosts\n");
 }
 
 /* ---- as JSON ----------------------------------------------------------------------------- */
@@ -170,7 +180,8 @@ static void put_json(struct text *out, const struct bill_scope *s)
 		    "\"bills_fetched_early\":%lld,",
 		    (long long)s->billed->left_out, (long long)s->billed->parts,
 		    (long long)s->billed->early);
-	text_printf(out, "\"calls\":%lld,\"foreign_calls\":%lld,", (long long)s->ledger->calls,
+	text_printf(out, "\"calls\":%lld,\"calls_by_keys\":%s,\"foreign_calls\":%lld,",
+		    (long long)s->ledger->calls, s->ledger->by_keys ? "true" : "false",
 		    (long long)s->ledger->foreign_calls);
 	put_json_text(out, "host_names", up->host_names);
 	if (up->known)

@@ -1,14 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "exporter/bills/sides.h"
 
+#include "agent/base/key_names.h"
+
 #include <errno.h>
 #include <stdio.h>
 
-/* The facts that select a price, and those that say how sure the usage is. */
-enum { BY_DAY, BY_PROVIDER, BY_MODEL, BY_TIER, BY_PRICE, BY_BASIS, BY_ROLE, BYS };
+/*
+ * The facts that select a price, those that say how sure the usage is, and, last, the one that is
+ * asked for only where a part of the keys is compared.
+ */
+enum { BY_DAY, BY_PROVIDER, BY_MODEL, BY_TIER, BY_PRICE, BY_BASIS, BY_ROLE, BY_KEY, BYS };
 
-static const char *const facts[BYS] = {"day",	   "provider", "model",	   "service_tier",
-				       "price_id", "basis",    "host_role"};
+static const char *const facts[BYS] = {"day",	   "provider", "model",	    "service_tier",
+				       "price_id", "basis",    "host_role", "key_fingerprint"};
 _Static_assert(BYS <= QUERY_KEYS_MAX, "one query answers");
 
 #define PROBE_UNITS 1000 /* whose cost tells a price without rounding it away */
@@ -277,8 +282,46 @@ static bool is_foreign(const struct spend *s)
 	       !strcmp(role, host_role_names[ROLE_UNKNOWN]);
 }
 
-static int take_rows(const struct spend *rows, size_t count, const struct catalog *catalog,
-		     struct ledger_side *side)
+/* ---- the scope's keys -------------------------------------------------------------------- */
+
+static bool is_named(const char *key_id, size_t len)
+{
+	const struct key_names *names = key_names_in_use();
+
+	for (size_t i = 0; names && i < names->count; i++) {
+		if (slice_eq(slice_of(names->row[i].key_id), (struct slice){key_id, len}))
+			return true;
+	}
+	return false;
+}
+
+/* Calls of one key that is not named would be missing: it is all of them or none. */
+static bool are_named(const char *keys)
+{
+	if (!*keys)
+		return false;
+	while (*keys) {
+		size_t len = strcspn(keys, ",");
+
+		if (len && !is_named(keys, len))
+			return false;
+		keys += len + (keys[len] == ',');
+	}
+	return true;
+}
+
+static bool is_of_keys(const struct spend *s, const char *keys)
+{
+	const char *fingerprint = s->group[BY_KEY] ? s->group[BY_KEY] : "";
+	const struct key_name *name = key_names_find(key_names_in_use(), fingerprint);
+
+	return name && name->key_id[0] && bill_filter_has(keys, name->key_id);
+}
+
+/* ---- all of it ---------------------------------------------------------------------------- */
+
+static int take_rows(const struct spend *rows, size_t count, const struct recon_scope *scope,
+		     const struct catalog *catalog, struct ledger_side *side)
 {
 	int r = 0;
 
@@ -288,6 +331,8 @@ static int take_rows(const struct spend *rows, size_t count, const struct catalo
 		/* A refused call is of no bill. */
 		if (rows[i].calls_by_basis[BASIS_NOT_BILLED] || !rows[i].group[BY_DAY] ||
 		    !query_time_parse(rows[i].group[BY_DAY], 0, &at_us))
+			continue;
+		if (side->by_keys && !is_of_keys(&rows[i], scope->keys))
 			continue;
 		if (is_foreign(&rows[i])) {
 			side->foreign_calls += rows[i].calls;
@@ -305,7 +350,7 @@ int ledger_side_load(struct query *q, const struct recon_scope *scope,
 {
 	struct query_filter mine = *filter;
 	struct query_key keys[BYS];
-	struct ledger_side side = {0};
+	struct ledger_side side = {.by_keys = are_named(scope->keys)};
 	struct spend *rows;
 	size_t count;
 	int r = 0;
@@ -319,10 +364,10 @@ int ledger_side_load(struct query *q, const struct recon_scope *scope,
 	r = query_filter_where(&mine, "billing_mode=metered"); /* no subscription is on a bill */
 	if (r)
 		return r;
-	r = query_spend(q, &mine, keys, BYS, &rows, &count);
+	r = query_spend(q, &mine, keys, side.by_keys ? BYS : BY_KEY, &rows, &count);
 	if (r)
 		return r;
-	r = take_rows(rows, count, catalog, &side);
+	r = take_rows(rows, count, scope, catalog, &side);
 	query_spend_free(rows, count);
 	if (r)
 		ledger_side_free(&side);

@@ -49,6 +49,7 @@ struct ledger_side {
 	struct recon_ledger *sum;
 	size_t count, cap;
 	int64_t calls;	       /* compared */
+	bool by_keys;	       /* narrowed to the fingerprints of the scope's keys */
 	int64_t foreign_calls; /* at self-hosted hosts and at hosts of no known role: nobody's bill
 				*/
 };
@@ -56,7 +57,9 @@ struct ledger_side {
 /*
  * The filter's time is set here. A cost is split over classes by what the catalogue says each of
  * them costs in that price and tier, so that the parts add up to the ledger's own sum. catalog
- * NULL: by units. Returns 0, -ENOMEM, -E2BIG, or as query_spend.
+ * NULL: by units. Where the names in use (agent/base/key_names.h) have a fingerprint for each key
+ * of the scope, only calls of these fingerprints count. Returns 0, -ENOMEM, -E2BIG, or as
+ * query_spend.
  */
 int ledger_side_load(struct query *q, const struct recon_scope *scope,
 		     const struct query_filter *filter, const struct catalog *catalog,

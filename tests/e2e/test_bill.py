@@ -638,6 +638,52 @@ def a_part_that_was_pulled_is_no_whole_bill(build):
         assert totals[0]["billed"] == sum(r[5] for r in rows)
 
 
+def a_key_of_the_bill_meets_its_calls(build):
+    with Books(build) as books:
+        spent = [json.loads(line) for line in subprocess.run(
+            [books.tolltap, "spend", "--by=key_fingerprint,billing_mode,host_role,basis",
+             "--output=json", "--since=" + LEDGER_SINCE, "--until=" + LEDGER_UNTIL,
+             "--storage.path=" + books.state],
+            capture_output=True, text=True, check=True).stdout.splitlines()]
+        calls = {}
+        for r in spent:
+            if (r["billing_mode"] == "metered" and r["basis"] != "not_billed" and
+                    r["host_role"] not in ("self_hosted", "unknown")):
+                calls[r["key_fingerprint"]] = calls.get(r["key_fingerprint"], 0) + r["calls"]
+        known = sorted((n, p) for p, n in calls.items() if p)
+        assert len(known) > 2, calls
+        (_, mine), (_, renewed), (_, other) = known[-3:]
+        keys = "".join("  - fingerprint: \"%s\"\n    name: %s\n    key_id: %s\n" % (p, name, key)
+                       for p, name, key in ((mine, "app", "key_x"), (renewed, "app", "key_x"),
+                                            (other, "job", "key_y")))
+        config = "--config.file=" + books.write("keys.yaml", "keys:\n" + keys)
+        # A model that nobody called, on the bill of two keys.
+        focus = FOCUS.replace("ChargeDescription", "x_KeyId")
+        row = ("2026-10-%02dT00:00:00Z,,1,USD,openai,Output Tokens,gpt-4.1,10,tokens,,Usage,"
+               "AI and Machine Learning,%s\r\n")
+        books.bill("import", books.write("two.csv", focus + "".join(
+            row % (day, key) for day in (1, 30) for key in ("key_x", "key_y", "key_z"))))
+
+        def found(*args):
+            scope, rows, _ = books.reconcile(config, *args)
+            states = {r["state"] for r in rows if r["model"] == "gpt-4.1"}
+            return scope["calls"], scope["calls_by_keys"], states
+        all_calls = books.reconcile()[0]["calls"]
+        assert all_calls == sum(calls.values()), (all_calls, calls)
+        assert found("--key-id=key_y")[0] == calls[other]
+        assert found("--key-id=key_x")[0] == calls[mine] + calls[renewed]
+        assert found("--key-id=key_y,key_x")[0] == sum(n for n, _ in known[-3:]) < all_calls
+        assert found("--key-id=key_x")[1:] == (True, {"untracked"})
+        # No fingerprint is known of key_z: all calls are compared, and nothing is covered.
+        for unknown in ("--key-id=key_z", "--key-id=key_x,key_z"):
+            assert found(unknown) == (all_calls, False, {"not_covered"}), found(unknown)
+        days = ["--since=" + LEDGER_SINCE, "--until=" + LEDGER_UNTIL, config]
+        said = books.bill("reconcile", "--key-id=key_z", *days).stdout
+        assert "these are the calls of all keys" in said, said
+        said = books.bill("reconcile", "--key-id=key_x", *days).stdout
+        assert "calls of the fingerprints of key_x;" in said, said
+
+
 def pulled_bills_show_what_was_planted(build):
     def change(rows, match, **to):
         return [tuple(to.get(name, row[i]) if match(row) else row[i] for i, name in enumerate(
@@ -716,7 +762,8 @@ def reconcile_says_what_is_missing(build):
 
 TESTS = [imported_bills_show_what_was_planted, what_the_ledger_cannot_have_seen_is_not_covered,
          pulled_bills_agree_to_the_picodollar, pulled_openai_bills_agree_too,
-         a_part_that_was_pulled_is_no_whole_bill, pulled_bills_show_what_was_planted,
+         a_part_that_was_pulled_is_no_whole_bill, a_key_of_the_bill_meets_its_calls,
+         pulled_bills_show_what_was_planted,
          other_currencies_are_never_summed, reconcile_says_what_is_missing,
          pages_become_rows, amounts_in_cents_are_strings, pulled_twice_is_there_once,
          faults_are_waited_out, a_broken_run_goes_on, two_pulls_at_once_are_one_bill,
