@@ -1,17 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/attribution/attribution.h"
 
+#include "agent/attribution/ancestry.h"
 #include "agent/attribution/container_names.h"
 #include "agent/base/procfs.h"
 
 #include <errno.h>
 #include <pwd.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #define BUCKETS		     2048
 #define USERS_MAX	     256
 #define ENVIRON_MAX	     (2u << 20) /* bytes read of one environment: what exec takes by default */
 #define CGROUP_BYTES	     8192	/* of one /proc/PID/cgroup */
+#define ARGUMENTS_BYTES	     4096	/* of one /proc/PID/cmdline: its beginning */
 #define PROGRAM_FORK_LATE_NS (5 * NSEC_PER_SEC) /* no number is used again so soon */
 #define START_SLACK	     1 /* ticks by which two clocks may round one start apart */
 
@@ -21,6 +24,10 @@ struct known {
 	uint64_t last_use; /* attribution.uses when it was last asked for */
 	uint64_t exit_ns;  /* 0 = it lives, as far as is known */
 	bool complete;	   /* /proc was read */
+	bool cgroup_v1;	   /* its control group is one that only version 1 knows */
+	bool ancestry_read;
+	bool login_known;
+	uint32_t login_uid;
 	struct workload workload;
 	struct tag *tags;
 	uint32_t tag_count;
@@ -172,11 +179,50 @@ static void set_uid(struct attribution *a, struct workload *w, uint32_t uid)
 		slice_copy(w->user, sizeof(w->user), slice_of(user_name(a, uid)));
 }
 
-static void set_cgroup(struct workload *w, struct slice path)
+static void set_login(struct attribution *a, struct workload *w, uint32_t uid)
 {
+	const char *name = a->broker ? user_name(a, uid) : "";
+
+	if (*name)
+		slice_copy(w->login, sizeof(w->login), slice_of(name));
+	else
+		snprintf(w->login, sizeof(w->login), "%u", uid);
+}
+
+static void set_cgroup(struct attribution *a, struct known *known, struct slice path)
+{
+	struct workload *w = &known->workload;
+	struct cgroup_facts facts;
+
+	cgroup_read(path, &facts);
 	slice_copy(w->cgroup, sizeof(w->cgroup), path);
-	cgroup_container_id(path, w->container_id, sizeof(w->container_id));
-	cgroup_unit(path, w->unit, sizeof(w->unit));
+	memcpy(w->container_id, facts.container_id, sizeof(w->container_id));
+	memcpy(w->container, facts.container, sizeof(w->container));
+	memcpy(w->pod_uid, facts.pod_uid, sizeof(w->pod_uid));
+	memcpy(w->unit, facts.unit, sizeof(w->unit));
+	memcpy(w->slice, facts.slice, sizeof(w->slice));
+	memcpy(w->login_session, facts.login_session, sizeof(w->login_session));
+	w->login[0] = '\0';
+	if (known->login_known) /* sudo and su leave it, and move to no other session */
+		set_login(a, w, known->login_uid);
+	else if (facts.login_known)
+		set_login(a, w, facts.login_uid);
+}
+
+/*
+ * What the probe saw counts, since the process may have moved after /proc was read. It sees groups
+ * of version 2 only: the root of these, and a path outside containers where version 1 has the
+ * container, say nothing.
+ */
+static void set_probed_cgroup(struct attribution *a, struct known *known, struct slice path)
+{
+	struct cgroup_facts facts;
+
+	cgroup_read(path, &facts);
+	if (path.len == 0 || (known->cgroup_v1 && !cgroup_is_container(&facts)))
+		return;
+	known->cgroup_v1 = false;
+	set_cgroup(a, known, path);
 }
 
 static void want_name(struct attribution *a, const struct workload *w)
@@ -223,13 +269,68 @@ static bool read_stat(struct attribution *a, uint32_t pid, struct proc_stat *out
 	return n > 0 && proc_stat_parse((struct slice){text, (size_t)n}, out);
 }
 
-static void read_cgroup(struct attribution *a, struct workload *w)
+static void read_cgroup(struct attribution *a, struct known *known)
 {
+	struct workload *w = &known->workload;
 	char text[CGROUP_BYTES];
 	ssize_t n = read_proc(a, w->pid, PROC_CGROUP, text, sizeof(text));
+	struct slice path;
+	bool unified;
 
-	if (n > 0)
-		set_cgroup(w, cgroup_path((struct slice){text, (size_t)n}));
+	if (n <= 0)
+		return;
+	path = cgroup_path((struct slice){text, (size_t)n}, &unified);
+	known->cgroup_v1 = !unified;
+	set_cgroup(a, known, path);
+}
+
+static void read_login(struct attribution *a, struct known *known)
+{
+	char text[16];
+	ssize_t n = read_proc(a, known->workload.pid, PROC_LOGINUID, text, sizeof(text));
+
+	known->login_known =
+		n > 0 && proc_uid_parse((struct slice){text, (size_t)n}, &known->login_uid);
+}
+
+/* An interpreter's arguments may hold anything: only the name of its script is kept of them. */
+static void read_script(struct attribution *a, uint32_t pid, struct ancestor *out)
+{
+	char text[ARGUMENTS_BYTES];
+	ssize_t n = read_proc(a, pid, PROC_CMDLINE, text, sizeof(text));
+
+	if (n <= 0)
+		return;
+	ancestry_script((struct slice){text, (size_t)n}, out->script, sizeof(out->script));
+	explicit_bzero(text, (size_t)n);
+}
+
+static bool read_ancestor(void *user, uint32_t pid, struct ancestor *out)
+{
+	struct attribution *a = user;
+	struct proc_stat stat;
+	char exe[CALL_PATH_MAX];
+
+	if (!read_stat(a, pid, &stat))
+		return false;
+	*out = (struct ancestor){.parent = stat.parent, .start_ticks = stat.start_ticks};
+	slice_copy(out->comm, sizeof(out->comm), slice_of(stat.comm));
+	if (broker_read_exe(a->broker, pid, exe, sizeof(exe)) == 0)
+		slice_copy(out->exe, sizeof(out->exe),
+			   path_base(path_without_deleted(slice_of(exe))));
+	if (ancestry_is_interpreter(out->exe))
+		read_script(a, pid, out);
+	return true;
+}
+
+/* Once: the parents of one that has lived for a while may have ended. */
+static void read_ancestry(struct attribution *a, struct known *known, const struct proc_stat *stat)
+{
+	if (known->ancestry_read)
+		return;
+	known->ancestry_read = true;
+	ancestry_find(stat->parent, stat->start_ticks, read_ancestor, a, known->workload.started_by,
+		      sizeof(known->workload.started_by));
 }
 
 static void read_environment(struct attribution *a, struct known *known)
@@ -269,7 +370,8 @@ static bool read_facts(struct attribution *a, struct known *known)
 	slice_copy(w->comm, sizeof(w->comm), slice_of(stat.comm));
 	if (broker_read_exe(a->broker, w->pid, exe, sizeof(exe)) == 0)
 		slice_copy(w->exe, sizeof(w->exe), path_without_deleted(slice_of(exe)));
-	read_cgroup(a, w);
+	read_login(a, &fresh);
+	read_cgroup(a, &fresh);
 	read_environment(a, &fresh);
 	if (!read_stat(a, w->pid, &stat) || !same_start(known, &stat)) {
 		free(fresh.tags);
@@ -279,12 +381,17 @@ static bool read_facts(struct attribution *a, struct known *known)
 	w->uid_known = known->workload.uid_known;
 	w->start_boot_ns = known->workload.start_boot_ns;
 	memcpy(w->user, known->workload.user, sizeof(w->user));
+	memcpy(w->started_by, known->workload.started_by, sizeof(w->started_by));
 	free(known->tags);
 	known->workload = fresh.workload;
 	known->tags = fresh.tags;
 	known->tag_count = fresh.tag_count;
+	known->cgroup_v1 = fresh.cgroup_v1;
+	known->login_known = fresh.login_known;
+	known->login_uid = fresh.login_uid;
 	known->complete = true;
 	want_name(a, &known->workload);
+	read_ancestry(a, known, &stat); /* last: the process itself may end meanwhile */
 	return true;
 }
 
@@ -345,7 +452,8 @@ void attribution_open(struct attribution *a, const struct conn_open *open)
 	    !read_facts(a, known)) {
 		known->exit_ns = known->exit_ns ? known->exit_ns : open->now_ns;
 		w->exe[0] = '\0'; /* of the program before; it may have moved since, too */
-		set_cgroup(w, SLICE(""));
+		set_cgroup(a, known, SLICE(""));
+		known->cgroup_v1 = false;
 	}
 	set_exe(a, w);
 	set_uid(a, w, open->uid);
@@ -353,8 +461,7 @@ void attribution_open(struct attribution *a, const struct conn_open *open)
 	add_environment(known, open->env);
 	if (open->cgroup)
 		cgroup_join(open->cgroup, path, sizeof(path));
-	if (path[0]) /* the root says nothing: it may be in a group of v1 */
-		set_cgroup(w, slice_of(path));
+	set_probed_cgroup(a, known, slice_of(path));
 	want_name(a, w);
 }
 

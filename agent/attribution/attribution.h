@@ -8,10 +8,9 @@
 #ifndef TT_ATTRIBUTION_H
 #define TT_ATTRIBUTION_H
 
-#include "agent/capture/chunk.h"
+#include "agent/attribution/cgroup.h"
 #include "agent/courier/client.h"
 #include "agent/privsep/broker.h"
-#include "agent/usage/call.h"
 
 #define ATTRIBUTION_PROCESSES_MAX 8192
 #define ATTRIBUTION_PROGRAMS	  512
@@ -53,18 +52,6 @@ bool attribution_name(const struct attribution *a, struct workload *w);
 /* The container engine's socket that the courier may not open, or "". */
 const char *attribution_forbidden_socket(const struct attribution *a);
 
-/* Pure parts, tested by table. */
-/*
- * The path of names from the innermost outward, as in conn_open; "" when there are none. What does
- * not fit is left out at its front: ids of containers and units stand at its end.
- */
-void cgroup_join(const char (*names)[CONN_CGROUP_NAME], char *dst, size_t size);
-/* The container id in a cgroup path, or "" (docker, containerd, CRI-O, podman, kubepods forms). */
-void cgroup_container_id(struct slice cgroup, char *dst, size_t size);
-/* The systemd unit in a cgroup path ("nginx.service", "session-3.scope"), or "". */
-void cgroup_unit(struct slice cgroup, char *dst, size_t size);
-/* The path of /proc/PID/cgroup text: the 0:: line if it says more than "/", else a v1 line. */
-struct slice cgroup_path(struct slice text);
 /* Tags of an environment block by allow-list (TOLLTAP_TAGS "k=v,k=v", OTEL_SERVICE_NAME ->
  * service). */
 void environment_tags(struct slice env, struct tags *tags);

@@ -141,7 +141,7 @@ bool proc_stat_parse(struct slice text, struct proc_stat *out)
 	const char *open = memchr(text.ptr, '(', text.len);
 	const char *close = memrchr(text.ptr, ')', text.len); /* comm may hold any byte, ')' too */
 	struct proc_stat stat = {0};
-	uint64_t threads;
+	uint64_t threads, parent;
 	struct slice s;
 
 	if (!open || !close || close < open)
@@ -152,13 +152,31 @@ bool proc_stat_parse(struct slice text, struct proc_stat *out)
 	if (s.len < 3)
 		return false;
 	stat.state = s.ptr[1];
-	/* " S ppid ...": field 3 is the state, 20 the threads, 22 the start, 23 the memory. */
-	if (!skip_fields(&s, 18) || !take_number(&s, 10, ' ', &threads) || !skip_fields(&s, 1) ||
+	/* " S ppid ...": field 3 is the state, 4 the parent, 20 the threads, 22 the start, 23 the
+	 * memory. */
+	if (!skip_fields(&s, 2) || !take_number(&s, 10, ' ', &parent) || !skip_fields(&s, 15) ||
+	    !take_number(&s, 10, ' ', &threads) || !skip_fields(&s, 1) ||
 	    !take_number(&s, 10, ' ', &stat.start_ticks) ||
 	    !take_number(&s, 10, ' ', &stat.memory_bytes))
 		return false;
+	stat.parent = parent < UINT32_MAX ? (uint32_t)parent : 0;
 	stat.threads = threads < UINT32_MAX ? (uint32_t)threads : UINT32_MAX;
 	*out = stat;
+	return true;
+}
+
+bool proc_uid_parse(struct slice text, uint32_t *uid)
+{
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < text.len; i++) {
+		if (i == 10 || text.ptr[i] < '0' || text.ptr[i] > '9')
+			return false;
+		n = n * 10 + (uint64_t)(text.ptr[i] - '0');
+	}
+	if (text.len == 0 || n >= UINT32_MAX)
+		return false;
+	*uid = (uint32_t)n;
 	return true;
 }
 

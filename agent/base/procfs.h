@@ -42,11 +42,18 @@ bool proc_mapping_parse(struct slice line, struct proc_mapping *out);
 struct proc_stat {
 	char comm[PROC_COMM_LEN]; /* of the thread group leader */
 	char state;
+	uint32_t parent; /* 0: none, or not of this pid namespace */
 	uint32_t threads;
 	uint64_t start_ticks;  /* start after boot, in ticks of sysconf(_SC_CLK_TCK) */
 	uint64_t memory_bytes; /* virtual size; 0 = it exits, or is a kernel thread */
 };
 bool proc_stat_parse(struct slice text, struct proc_stat *out);
+
+/*
+ * A uid in decimal, as /proc/PID/loginuid and user slices of systemd have it. False for anything
+ * else, and for 4294967295, which stands for none.
+ */
+bool proc_uid_parse(struct slice text, uint32_t *uid);
 
 /* The name in a path: what follows the last slash. */
 struct slice path_base(struct slice path);

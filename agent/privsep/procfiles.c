@@ -12,7 +12,7 @@
 
 static const char *const proc_names[PROC_FILES] = {
 	[PROC_MAPS] = "maps", [PROC_ENVIRON] = "environ", [PROC_CGROUP] = "cgroup",
-	[PROC_STAT] = "stat", [PROC_CMDLINE] = "cmdline", [PROC_STATUS] = "status",
+	[PROC_STAT] = "stat", [PROC_CMDLINE] = "cmdline", [PROC_LOGINUID] = "loginuid",
 };
 
 bool procfile_may_hang(enum proc_file file)

@@ -158,6 +158,11 @@ struct workload {
 	char cgroup[CALL_PATH_MAX];
 	char container_id[80];
 	char unit[CALL_NAME_MAX];
+	char slice[CALL_NAME_MAX]; /* systemd's, of this host */
+	char login[64];		   /* who logged in: a name, or the uid of one without */
+	char started_by[32];	   /* the agent, CI runner, cron or shell above it: KIND/NAME */
+	char login_session[32];	   /* of logind */
+	char pod_uid[40];
 	char namespace_[CALL_NAME_MAX];
 	char pod[CALL_NAME_MAX];
 	char container[CALL_NAME_MAX];

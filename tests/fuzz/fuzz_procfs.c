@@ -85,16 +85,21 @@ static void on_stat(struct slice text)
 
 static void on_cgroup(struct slice text)
 {
-	struct slice path = cgroup_path(text);
-	char id[80], unit[CALL_NAME_MAX];
+	bool unified;
+	struct slice path = cgroup_path(text, &unified);
+	struct cgroup_facts facts;
+	const char *id = facts.container_id;
 
 	must_hold(within(text, path) || slice_eq(path, SLICE("/")));
 	must_hold(path.len && !memchr(path.ptr, '\n', path.len));
-	cgroup_container_id(path, id, sizeof(id));
-	cgroup_unit(path, unit, sizeof(unit));
+	cgroup_read(path, &facts);
 	must_hold(!id[0] || slice_is_hex(slice_of(id), 64));
 	must_hold(!id[0] || memmem(path.ptr, path.len, id, 64));
-	must_be_clean(unit, sizeof(unit));
+	must_be_clean(facts.unit, sizeof(facts.unit));
+	must_be_clean(facts.slice, sizeof(facts.slice));
+	must_be_clean(facts.container, sizeof(facts.container));
+	must_be_clean(facts.login_session, sizeof(facts.login_session));
+	must_hold(strspn(facts.pod_uid, "0123456789abcdef-") == strlen(facts.pod_uid));
 }
 
 static void on_environ(struct slice text)

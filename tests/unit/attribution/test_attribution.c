@@ -10,6 +10,8 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -19,20 +21,32 @@
 
 struct broker {
 	int opened;
+	const char *says[PROC_FILES]; /* in place of the file; NULL: as it is */
 };
+
+static int open_text(const char *text)
+{
+	int fd = memfd_create("proc", MFD_CLOEXEC);
+
+	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+	assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
+	return fd;
+}
 
 int broker_open_proc(struct broker *b, uint32_t pid, enum proc_file file)
 {
 	static const char *const names[PROC_FILES] = {
-		[PROC_STAT] = "stat",
-		[PROC_CGROUP] = "cgroup",
-		[PROC_ENVIRON] = "environ",
+		[PROC_STAT] = "stat",	    [PROC_CGROUP] = "cgroup",
+		[PROC_ENVIRON] = "environ", [PROC_LOGINUID] = "loginuid",
+		[PROC_CMDLINE] = "cmdline",
 	};
 	char path[64];
 	int fd;
 
 	assert_non_null(names[file]);
 	b->opened++;
+	if (b->says[file])
+		return open_text(b->says[file]);
 	snprintf(path, sizeof(path), "/proc/%u/%s", pid, names[file]);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	return fd < 0 ? -errno : fd;
@@ -302,6 +316,118 @@ static void the_cgroup_of_the_call_is_that_of_the_process(void **state)
 }
 
 /*
+ * Docker on a hybrid host: the container stands in the lines of version 1 alone, and the probe sees
+ * what started the daemon. A container that it does see is where the process is now.
+ */
+static void a_container_of_version_1_is_not_forgotten(void **state)
+{
+	static const char daemon[CONN_CGROUP_LEVELS][CONN_CGROUP_NAME] = {"containerd.service",
+									  "system.slice"};
+	static const char pod[CONN_CGROUP_LEVELS][CONN_CGROUP_NAME] = {
+		CONTAINER, "pod1b2c3d4e-5f60-7182-93a4-b5c6d7e8f901", "kubepods"};
+	struct broker b = {.says[PROC_CGROUP] = "4:pids:/lxc/web\n0::/system.slice/a.service\n"};
+	struct attribution *a = start(&b);
+	pid_t pid = child_start((char *const[]){NULL});
+	struct conn_open open = opened(pid, start_of(pid), "sleep", SLICE(""));
+	struct call call = {0};
+
+	(void)state;
+	open.cgroup = daemon;
+	attribution_open(a, &open);
+	attribution_fill(a, &open.conn, &call);
+	assert_string_equal(call.workload.cgroup, "/lxc/web");
+	assert_string_equal(call.workload.container, "web");
+	assert_true(attribution_name(a, &call.workload));
+	assert_string_equal(call.workload.container, "web");
+	open.cgroup = pod;
+	attribution_open(a, &open);
+	attribution_fill(a, &open.conn, &call);
+	assert_string_equal(call.workload.container, "");
+	assert_string_equal(call.workload.container_id, CONTAINER);
+	assert_string_equal(call.workload.pod_uid, "1b2c3d4e-5f60-7182-93a4-b5c6d7e8f901");
+	open.cgroup = daemon; /* it is of version 2 by now */
+	attribution_open(a, &open);
+	attribution_fill(a, &open.conn, &call);
+	assert_string_equal(call.workload.container_id, "");
+	assert_string_equal(call.workload.pod_uid, "");
+	assert_string_equal(call.workload.slice, "system.slice");
+	child_end(pid);
+	attribution_free(a);
+}
+
+/* The kernel's word for who logged in, else the user slice; a uid without a name stays a number. */
+static void login_is_found(void **state)
+{
+	static const struct {
+		const char *loginuid, *cgroup, *login;
+	} cases[] = {
+		{"0", "0::/user.slice/user-4294967290.slice/session-3.scope\n", "root"},
+		{"4294967295", "0::/user.slice/user-0.slice/session-3.scope\n", "root"},
+		{"4294967295", "0::/user.slice/user-4294967290.slice/session-3.scope\n",
+		 "4294967290"},
+		{"4294967290", "0::/system.slice/cron.service\n", "4294967290"},
+		{"4294967295", "0::/system.slice/cron.service\n", ""},
+		{"", "0::/system.slice/cron.service\n", ""},
+	};
+	pid_t pid = child_start((char *const[]){NULL});
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct broker b = {.says[PROC_LOGINUID] = cases[i].loginuid,
+				   .says[PROC_CGROUP] = cases[i].cgroup};
+		struct attribution *a = start(&b);
+		struct conn_open open = opened(pid, start_of(pid), "sleep", SLICE(""));
+		struct call call = {0};
+
+		attribution_open(a, &open);
+		attribution_fill(a, &open.conn, &call);
+		if (strcmp(call.workload.login, cases[i].login) != 0)
+			fail_msg("case %zu: '%s'", i, call.workload.login);
+		assert_string_equal(call.workload.login_session, i < 3 ? "3" : "");
+		attribution_free(a);
+	}
+	child_end(pid);
+}
+
+/* A process of that name, and its child, which it tells. It ends when it is killed. */
+static pid_t parent_start(const char *name, pid_t *child)
+{
+	int told[2];
+	pid_t pid;
+
+	assert_int_equal(pipe(told), 0);
+	pid = fork();
+	if (pid == 0) {
+		prctl(PR_SET_NAME, name);
+		*child = child_start((char *const[]){NULL});
+		_exit(write(told[1], child, sizeof(*child)) != sizeof(*child) || pause());
+	}
+	assert_int_equal(read(told[0], child, sizeof(*child)), sizeof(*child));
+	close(told[0]);
+	close(told[1]);
+	return pid;
+}
+
+static void who_started_it_is_known_after_their_end(void **state)
+{
+	struct broker b = {0};
+	struct attribution *a = start(&b);
+	struct call call = {0};
+	struct conn_open open;
+	pid_t pid, parent = parent_start("opencode", &pid);
+
+	(void)state;
+	attribution_prefetch(a, (uint32_t)pid);
+	child_end(parent);
+	open = opened(pid, start_of(pid), "other", SLICE("")); /* it is read anew */
+	attribution_open(a, &open);
+	attribution_fill(a, &open.conn, &call);
+	assert_string_equal(call.workload.started_by, "agent/opencode");
+	assert_int_equal(kill(pid, SIGKILL), 0);
+	attribution_free(a);
+}
+
+/*
  * Read as one program, gone as another: what it was is not told of what it became. A shell that
  * puts itself into a container's cgroup and becomes a short-lived client looks so; its script may
  * have the client's name.
@@ -406,6 +532,9 @@ int main(void)
 		cmocka_unit_test(reused_pid_is_not_believed),
 		cmocka_unit_test(exec_replaces_what_was_known),
 		cmocka_unit_test(the_cgroup_of_the_call_is_that_of_the_process),
+		cmocka_unit_test(a_container_of_version_1_is_not_forgotten),
+		cmocka_unit_test(login_is_found),
+		cmocka_unit_test(who_started_it_is_known_after_their_end),
 		cmocka_unit_test(exec_and_gone_leaves_nothing_of_before),
 		cmocka_unit_test(replay_uses_probe_facts_only),
 		cmocka_unit_test(one_read_per_process),

@@ -74,12 +74,32 @@ static void parses_stat(void **state)
 		assert_true(proc_stat_parse(slice_of(text), &got));
 		assert_string_equal(got.comm, comms[i]);
 		assert_int_equal(got.state, 'S');
+		assert_int_equal(got.parent, 1);
 		assert_int_equal(got.threads, 11);
 		assert_int_equal(got.start_ticks, 1234567);
 		assert_int_equal(got.memory_bytes, 8);
 	}
 	for (size_t len = 0; len < strlen(text) - 3; len++)
 		assert_false(proc_stat_parse((struct slice){text, len}, &got));
+}
+
+static void parses_uids(void **state)
+{
+	static const char *const bad[] = {"",		"-1",	       " 1",
+					  "1\n",	"0x1",	       "4294967295",
+					  "4294967296", "10000000000", "99999999999"};
+	uint32_t uid = 7;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		if (proc_uid_parse(slice_of(bad[i]), &uid))
+			fail_msg("'%s' is %u", bad[i], uid);
+	}
+	assert_int_equal(uid, 7);
+	assert_true(proc_uid_parse(SLICE("0"), &uid));
+	assert_int_equal(uid, 0);
+	assert_true(proc_uid_parse(SLICE("4294967294"), &uid));
+	assert_int_equal(uid, 4294967294U);
 }
 
 static void splits_lines(void **state)
@@ -125,9 +145,8 @@ static void names_of_paths(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(parses_mappings),
-		cmocka_unit_test(parses_stat),
-		cmocka_unit_test(splits_lines),
+		cmocka_unit_test(parses_mappings), cmocka_unit_test(parses_stat),
+		cmocka_unit_test(parses_uids),	   cmocka_unit_test(splits_lines),
 		cmocka_unit_test(names_of_paths),
 	};
 
