@@ -10,13 +10,14 @@
 /* ---- facts ------------------------------------------------------------------------------- */
 
 /* Of the workload whose spend it is: that on whose behalf a gateway made the call. */
-#define PAYER(name, column)                                                                      \
+#define PAYER_SINCE(name, column, since)                                                         \
 	{                                                                                        \
 		name,                                                                            \
 			"CASE WHEN f.on_behalf_of THEN f.on_behalf_of_" column " ELSE f." column \
 			" END",                                                                  \
-			FACT_FACET, 0, "f." column                                               \
+			FACT_FACET, since, "f." column                                           \
 	}
+#define PAYER(name, column) PAYER_SINCE(name, column, 0)
 
 /* Of the calendar in force (exporter/calendar.h). */
 #define PERIOD(unit)                                                             \
@@ -52,8 +53,13 @@ static const struct query_fact facts[] = {
 	PAYER("exe", "exe"),
 	PAYER("cgroup", "cgroup"),
 	PAYER("unit", "unit"),
+	PAYER_SINCE("slice", "slice", 5),
+	PAYER_SINCE("login", "login", 5),
+	PAYER_SINCE("login_session", "login_session", 5),
+	PAYER_SINCE("started_by", "started_by", 5),
 	PAYER("namespace", "namespace"),
 	PAYER("pod", "pod"),
+	PAYER_SINCE("pod_uid", "pod_uid", 5),
 	PAYER("container", "container"),
 	PAYER("container_id", "container_id"),
 	PAYER("node", "node"),

@@ -80,6 +80,16 @@ static const struct schema_column facet_columns[] = {
 	TEXT("on_behalf_of_pod", on_behalf_of.pod),
 	TEXT("on_behalf_of_container", on_behalf_of.container),
 	TEXT("on_behalf_of_node", on_behalf_of.node),
+	TEXT("slice", workload.slice),
+	TEXT("login", workload.login),
+	TEXT("login_session", workload.login_session),
+	TEXT("started_by", workload.started_by),
+	TEXT("pod_uid", workload.pod_uid),
+	TEXT("on_behalf_of_slice", on_behalf_of.slice),
+	TEXT("on_behalf_of_login", on_behalf_of.login),
+	TEXT("on_behalf_of_login_session", on_behalf_of.login_session),
+	TEXT("on_behalf_of_started_by", on_behalf_of.started_by),
+	TEXT("on_behalf_of_pod_uid", on_behalf_of.pod_uid),
 };
 
 static const struct schema_column call_columns[] = {
@@ -126,13 +136,26 @@ static const struct schema_column call_columns[] = {
 	NUMBER("cache_savings_pusd", COL_I64, cost.cache_savings_pusd, NULL_ZERO),
 };
 
-/* Columns whose names begin so, and the version that brought them. */
+/* Columns whose names begin so, and the version that brought them; the first row counts. */
 static const struct {
 	const char *start;
 	int64_t since;
 } later_columns[] = {
-	{"usage_conflict", 3}, {"usage_missing", 3}, {"estimated_by", 3},	{"collapsed_by", 3},
-	{"on_behalf_of", 3},   {"summed", 4},	     {"cache_savings_pusd", 4},
+	{"slice", 5},
+	{"login", 5},
+	{"pod_uid", 5},
+	{"started_by", 5},
+	{"on_behalf_of_slice", 5},
+	{"on_behalf_of_login", 5},
+	{"on_behalf_of_pod_uid", 5},
+	{"on_behalf_of_started_by", 5},
+	{"usage_conflict", 3},
+	{"usage_missing", 3},
+	{"estimated_by", 3},
+	{"collapsed_by", 3},
+	{"on_behalf_of", 3},
+	{"summed", 4},
+	{"cache_savings_pusd", 4},
 };
 
 static int64_t column_since(const struct schema_column *c)

@@ -14,7 +14,7 @@
 #include "agent/usage/call.h"
 #include "exporter/text.h"
 
-#define SCHEMA_VERSION	      4		 /* PRAGMA user_version */
+#define SCHEMA_VERSION	      5		 /* PRAGMA user_version */
 #define SCHEMA_APPLICATION_ID 0x544f4c4c /* "TOLL" */
 #define SCHEMA_US_PER_HOUR    3600000000LL
 /* Key of `meta`: calls before this midnight (UTC, in microseconds) are gone, their roll-ups stay.

@@ -305,8 +305,13 @@ static void emit_workload(struct output *o, const struct event *e, size_t offset
 	put_text_member(&json, "cgroup", w->cgroup);
 	put_text_member(&json, "container_id", w->container_id);
 	put_text_member(&json, "unit", w->unit);
+	put_text_member(&json, "slice", w->slice);
+	put_text_member(&json, "login", w->login);
+	put_text_member(&json, "login_session", w->login_session);
+	put_text_member(&json, "started_by", w->started_by);
 	put_text_member(&json, "namespace", w->namespace_);
 	put_text_member(&json, "pod", w->pod);
+	put_text_member(&json, "pod_uid", w->pod_uid);
 	put_text_member(&json, "container", w->container);
 	put_text_member(&json, "node", w->node);
 	emit_object(o, &json);
@@ -436,8 +441,13 @@ static const struct event_column columns[] = {
 	TEXT("container_id", C, workload.container_id),
 	TEXT("unit", C, workload.unit),
 	TEXT("unit", T | WIDE, workload.unit),
+	TEXT("slice", C, workload.slice),
+	TEXT("login", C, workload.login),
+	TEXT("login_session", C, workload.login_session),
+	TEXT("started_by", C, workload.started_by),
 	TEXT("namespace", C, workload.namespace_),
 	TEXT("pod", C, workload.pod),
+	TEXT("pod_uid", C, workload.pod_uid),
 	TEXT("container", C, workload.container),
 	TEXT("node", C, workload.node),
 	{"on_behalf_of_pid", C, R, emit_pid, AT(on_behalf_of)},
@@ -448,8 +458,13 @@ static const struct event_column columns[] = {
 	TEXT("on_behalf_of_cgroup", C, on_behalf_of.cgroup),
 	TEXT("on_behalf_of_container_id", C, on_behalf_of.container_id),
 	TEXT("on_behalf_of_unit", C, on_behalf_of.unit),
+	TEXT("on_behalf_of_slice", C, on_behalf_of.slice),
+	TEXT("on_behalf_of_login", C, on_behalf_of.login),
+	TEXT("on_behalf_of_login_session", C, on_behalf_of.login_session),
+	TEXT("on_behalf_of_started_by", C, on_behalf_of.started_by),
 	TEXT("on_behalf_of_namespace", C, on_behalf_of.namespace_),
 	TEXT("on_behalf_of_pod", C, on_behalf_of.pod),
+	TEXT("on_behalf_of_pod_uid", C, on_behalf_of.pod_uid),
 	TEXT("on_behalf_of_container", C, on_behalf_of.container),
 	TEXT("on_behalf_of_node", C, on_behalf_of.node),
 	{"tags", J | C, L, emit_tags, false},

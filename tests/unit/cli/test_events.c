@@ -62,7 +62,10 @@ static const char known_line[] =
 	"\"session_id\":\"s-1\",\"key_fingerprint\":\"0badcafe\",\"workload\":{\"pid\":4242,"
 	"\"uid\":1000,\"user\":\"alice\",\"comm\":\"python3\",\"exe\":\"/usr/bin/python3.11\","
 	"\"cgroup\":\"/system.slice/app.service\",\"container_id\":\"c0ffee\","
-	"\"unit\":\"app.service\",\"namespace\":\"ns\",\"pod\":\"pod-1\",\"container\":\"main\","
+	"\"unit\":\"app.service\",\"slice\":\"system.slice\",\"login\":\"bob\","
+	"\"login_session\":\"c1\",\"started_by\":\"agent/"
+	"claude\",\"namespace\":\"ns\",\"pod\":\"pod-1\","
+	"\"pod_uid\":\"1b2c3d4e-5f60-7182-93a4-b5c6d7e8f901\",\"container\":\"main\","
 	"\"node\":\"node-1\"},\"on_behalf_of\":null,\"tags\":{\"team\":\"pay\\\"ments\","
 	"\"feature\":\"search\"},"
 	"\"gaps\":1}\n";

@@ -27,6 +27,9 @@ static inline void execute(sqlite3 *db, const char *sql)
 #define SINCE_3                                                                  \
 	"name GLOB 'on_behalf_of*' OR name IN('usage_conflict','usage_missing'," \
 	"'estimated_by','collapsed_by')"
+#define SINCE_5                                                                           \
+	"name GLOB '*slice' OR name GLOB '*login*' OR name GLOB '*pod_uid' OR name GLOB " \
+	"'*started_by'"
 #define SINCE_4 "name GLOB 'cache_savings*' OR name='summed' OR name='reprice'"
 
 static inline void drop_columns(sqlite3 *db, const char *table, const char *which)
@@ -48,17 +51,21 @@ static inline void drop_columns(sqlite3 *db, const char *table, const char *whic
 	text_free(&sql);
 }
 
-/* The ledger of this test as the version, 1 to 3, made it. */
+/* The ledger of this test as the version, 1 to 4, made it. */
 static inline void downgrade(int version)
 {
 	struct text sql = TEXT_INIT(16384);
 	sqlite3 *db = open_sqlite();
 
-	execute(db, "DROP VIEW events;DROP TABLE corrections;DROP TABLE period_totals;"
-		    "DROP TABLE periods;DROP TABLE reprices;DROP TABLE runs");
-	drop_columns(db, "calls", SINCE_4);
-	drop_columns(db, "rollup", SINCE_4);
-	drop_columns(db, "journal", SINCE_4);
+	execute(db, "DROP VIEW events");
+	drop_columns(db, "facets", SINCE_5);
+	if (version < 4) {
+		execute(db, "DROP TABLE corrections;DROP TABLE period_totals;"
+			    "DROP TABLE periods;DROP TABLE reprices;DROP TABLE runs");
+		drop_columns(db, "calls", SINCE_4);
+		drop_columns(db, "rollup", SINCE_4);
+		drop_columns(db, "journal", SINCE_4);
+	}
 	if (version < 3) {
 		execute(db, "DROP TABLE usage_keys");
 		drop_columns(db, "calls", SINCE_3);
