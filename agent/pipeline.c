@@ -253,6 +253,11 @@ const struct capture_ops pipeline_capture_ops = {
 	.may_end = on_may_end,
 };
 
+void pipeline_allow_arguments(struct pipeline *p, struct argument_patterns *patterns)
+{
+	attribution_allow_arguments(p->attribution, patterns);
+}
+
 void pipeline_program_started(struct pipeline *p, uint32_t pid, struct slice exe)
 {
 	attribution_program(p->attribution, pid, exe);

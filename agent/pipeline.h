@@ -18,6 +18,7 @@ struct pipeline;
 
 #define PIPELINE_HINTS_MAX 64 /* hosts whose role is unknown */
 
+struct argument_patterns;
 struct tokenizers;
 
 struct pipeline_ops {
@@ -62,6 +63,8 @@ void pipeline_tick(struct pipeline *p, uint64_t now_ns);
 void pipeline_courier_ready(struct pipeline *p);
 void pipeline_set_wall_offset(struct pipeline *p, int64_t wall_minus_mono_ns);
 
+/* As attribution_allow_arguments. */
+void pipeline_allow_arguments(struct pipeline *p, struct argument_patterns *patterns);
 /* The old catalogue is freed, the new one taken. */
 void pipeline_set_catalog(struct pipeline *p, struct catalog *catalog);
 /* The configured hosts of `from` replace today's; `from` stays the caller's. */

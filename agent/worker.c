@@ -411,8 +411,8 @@ static int seal(void)
 
 static int start(struct worker *w)
 {
-	int (*const steps[])(struct worker *) = {start_broker, start_books, start_http,
-						 start_publisher};
+	int (*const steps[])(struct worker *) = {start_broker, start_books, worker_load_arguments,
+						 start_http, start_publisher};
 	int code = drop_privilege(w);
 
 	for (size_t i = 0; code == EXIT_OK && i < ARRAY_LEN(steps); i++) {

@@ -65,6 +65,8 @@ void worker_refresh_config(struct worker *w);
 /* Returns EXIT_OK and both tables, or says why not. */
 int worker_load_tables(struct worker *w, struct provider_table **providers,
 		       struct catalog **catalog) TT_MUST_CHECK;
+/* Compiles the patterns of arguments; EXIT_OK, or says why not. */
+int worker_load_arguments(struct worker *w) TT_MUST_CHECK;
 /* Tells the gate in the kernel which hosts to watch, or to leave alone. */
 void worker_fill_gate(struct worker *w, const struct config *config);
 /* And which paths make any other host a candidate. */

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/attribution/arguments.h"
 #include "agent/worker_parts.h"
 
 #include <errno.h>
@@ -77,10 +78,13 @@ void worker_reload(struct worker *w)
 	struct config config = {0};
 	struct catalog *catalog = NULL;
 	struct provider_table *providers = NULL;
+	struct argument_patterns *arguments = NULL;
 	char err[CONFIG_ERROR_MAX] = "out of memory";
 
 	if (read_config(&config, w, err, sizeof(err)) < 0 ||
-	    load_providers(&providers, &config, err, sizeof(err)) < 0) {
+	    load_providers(&providers, &config, err, sizeof(err)) < 0 ||
+	    argument_patterns_new(&arguments, config.argv_patterns, config.argv_pattern_count, err,
+				  sizeof(err)) < 0) {
 		counter_add(COUNTER_CONFIG_RELOADS_BAD, 1);
 		log_error("reload", "the old configuration stays: %s", err);
 	} else if (catalog_load(&catalog, config.prices_file, config.prices_dir, err, sizeof(err)) <
@@ -93,11 +97,14 @@ void worker_reload(struct worker *w)
 		pipeline_set_catalog(w->pipeline, catalog);
 		aggregate_set_prices(w->aggregate, catalog_sha256(catalog));
 		pipeline_set_hosts(w->pipeline, providers);
+		pipeline_allow_arguments(w->pipeline, TAKE_PTR(arguments));
 		worker_fill_gate(w, &config);
 		counter_add(COUNTER_CONFIG_RELOADS, 1);
-		log_info("reload", "hosts, prices and log level are reloaded; storage, address and "
-				   "capture options need a restart");
+		log_info("reload",
+			 "hosts, prices, patterns of arguments and log level are reloaded; "
+			 "storage, address and capture options need a restart");
 	}
+	argument_patterns_free(arguments);
 	provider_table_free(providers);
 	config_free(&config);
 }
@@ -114,6 +121,18 @@ void worker_refresh_config(struct worker *w)
 	} else {
 		log_error("reload", "the configuration of the start is used: %s", err);
 	}
+}
+
+int worker_load_arguments(struct worker *w)
+{
+	struct argument_patterns *arguments;
+	char err[ARGUMENT_ERROR_MAX] = "out of memory";
+
+	if (argument_patterns_new(&arguments, w->tables->argv_patterns,
+				  w->tables->argv_pattern_count, err, sizeof(err)) < 0)
+		return cli_fail(EXIT_CONFIG, "run", "%s", err);
+	pipeline_allow_arguments(w->pipeline, arguments);
+	return EXIT_OK;
 }
 
 int worker_load_tables(struct worker *w, struct provider_table **providers,

@@ -57,6 +57,7 @@ static const struct query_fact facts[] = {
 	PAYER_SINCE("login", "login", 5),
 	PAYER_SINCE("login_session", "login_session", 5),
 	PAYER_SINCE("started_by", "started_by", 5),
+	PAYER_SINCE("argv", "argv", 5),
 	PAYER("namespace", "namespace"),
 	PAYER("pod", "pod"),
 	PAYER_SINCE("pod_uid", "pod_uid", 5),

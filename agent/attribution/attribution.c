@@ -47,8 +47,9 @@ struct user_name {
 
 struct attribution {
 	struct broker *broker;
-	struct container_names *names; /* NULL: none are ever known */
-	uint64_t tick_ns;	       /* length of a clock tick of /proc */
+	struct container_names *names;	     /* NULL: none are ever known */
+	struct argument_patterns *arguments; /* NULL: nothing is kept of them */
+	uint64_t tick_ns;		     /* length of a clock tick of /proc */
 	uint64_t now_ns;
 	uint64_t uses;
 	struct known *bucket[BUCKETS];
@@ -92,7 +93,14 @@ void attribution_free(struct attribution *a)
 			known_remove(a, a->bucket[i]);
 	}
 	container_names_free(a->names);
+	argument_patterns_free(a->arguments);
 	free(a);
+}
+
+void attribution_allow_arguments(struct attribution *a, struct argument_patterns *patterns)
+{
+	argument_patterns_free(a->arguments);
+	a->arguments = patterns;
 }
 
 int attribution_use_courier(struct attribution *a, struct courier_client *client)
@@ -305,6 +313,18 @@ static void read_script(struct attribution *a, uint32_t pid, struct ancestor *ou
 	explicit_bzero(text, (size_t)n);
 }
 
+static void read_arguments(struct attribution *a, struct workload *w)
+{
+	char text[ARGUMENTS_BYTES];
+	ssize_t n = a->arguments ? read_proc(a, w->pid, PROC_CMDLINE, text, sizeof(text)) : 0;
+
+	if (n <= 0)
+		return;
+	argument_patterns_read(a->arguments, (struct slice){text, (size_t)n}, w->argv,
+			       sizeof(w->argv));
+	explicit_bzero(text, (size_t)n);
+}
+
 static bool read_ancestor(void *user, uint32_t pid, struct ancestor *out)
 {
 	struct attribution *a = user;
@@ -373,6 +393,7 @@ static bool read_facts(struct attribution *a, struct known *known)
 	read_login(a, &fresh);
 	read_cgroup(a, &fresh);
 	read_environment(a, &fresh);
+	read_arguments(a, w);
 	if (!read_stat(a, w->pid, &stat) || !same_start(known, &stat)) {
 		free(fresh.tags);
 		return false;

@@ -8,6 +8,7 @@
 #ifndef TT_ATTRIBUTION_H
 #define TT_ATTRIBUTION_H
 
+#include "agent/attribution/arguments.h"
 #include "agent/attribution/cgroup.h"
 #include "agent/courier/client.h"
 #include "agent/privsep/broker.h"
@@ -27,6 +28,9 @@ void attribution_free(struct attribution *a);
  * client stays the caller's and must live longer. Returns 0 or -ENOMEM.
  */
 int attribution_use_courier(struct attribution *a, struct courier_client *client) TT_MUST_CHECK;
+
+/* Takes the patterns of what may be kept of command lines read from now on; NULL: nothing. */
+void attribution_allow_arguments(struct attribution *a, struct argument_patterns *patterns);
 
 /*
  * Reads a living process' facts ahead of its first call (discovery_ops.process_started), so that

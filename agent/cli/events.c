@@ -309,6 +309,7 @@ static void emit_workload(struct output *o, const struct event *e, size_t offset
 	put_text_member(&json, "login", w->login);
 	put_text_member(&json, "login_session", w->login_session);
 	put_text_member(&json, "started_by", w->started_by);
+	put_text_member(&json, "argv", w->argv);
 	put_text_member(&json, "namespace", w->namespace_);
 	put_text_member(&json, "pod", w->pod);
 	put_text_member(&json, "pod_uid", w->pod_uid);
@@ -445,6 +446,7 @@ static const struct event_column columns[] = {
 	TEXT("login", C, workload.login),
 	TEXT("login_session", C, workload.login_session),
 	TEXT("started_by", C, workload.started_by),
+	TEXT("argv", C, workload.argv),
 	TEXT("namespace", C, workload.namespace_),
 	TEXT("pod", C, workload.pod),
 	TEXT("pod_uid", C, workload.pod_uid),
@@ -462,6 +464,7 @@ static const struct event_column columns[] = {
 	TEXT("on_behalf_of_login", C, on_behalf_of.login),
 	TEXT("on_behalf_of_login_session", C, on_behalf_of.login_session),
 	TEXT("on_behalf_of_started_by", C, on_behalf_of.started_by),
+	TEXT("on_behalf_of_argv", C, on_behalf_of.argv),
 	TEXT("on_behalf_of_namespace", C, on_behalf_of.namespace_),
 	TEXT("on_behalf_of_pod", C, on_behalf_of.pod),
 	TEXT("on_behalf_of_pod_uid", C, on_behalf_of.pod_uid),

@@ -41,6 +41,8 @@ struct config {
 	size_t container_socket_count;
 	char *courier_groups[CONFIG_HOSTS_MAX]; /* --courier.group, repeatable */
 	size_t courier_group_count;
+	char *argv_patterns[CONFIG_HOSTS_MAX]; /* --workload.argv, repeatable */
+	size_t argv_pattern_count;
 	enum log_level log_level;      /* --log.level */
 	int64_t ring_bytes;	       /* --capture.ring-bytes */
 	char *attach;		       /* --capture.attach: auto, session, multi, perf */

@@ -49,6 +49,9 @@ const struct option options[] = {
 	{"courier.group", OPTION_LIST, SCOPE_AGENT, AT(courier_groups), AT(courier_group_count), "",
 	 "none", 0, 0, NULL, "GROUP",
 	 "group that may open those sockets (Docker's is as good as root); repeatable"},
+	{"workload.argv", OPTION_LIST, SCOPE_AGENT, AT(argv_patterns), AT(argv_pattern_count), "",
+	 "none", 0, 0, NULL, "REGEX",
+	 "keep what this matches in command lines, and nothing else of them; repeatable"},
 	{"log.level", OPTION_LEVEL, SCOPE_ALL, AT(log_level), 0, "info", "", 0, 0, log_levels,
 	 "LEVEL", "messages on stderr from this level on"},
 	{"capture.ring-bytes", OPTION_POWER2, SCOPE_AGENT, AT(ring_bytes), 0, "16777216", "",
@@ -172,11 +175,13 @@ static bool address_ok(const char *text)
 	return memchr(text, ':', (size_t)(colon - text)) == NULL;
 }
 
-/* The form a list's help promises: HOST, HOST=PROVIDER, or the /PATH of a socket. */
+/* The form a list's help promises: HOST, HOST=PROVIDER, the /PATH of a socket, or any REGEX. */
 static bool list_item_ok(const struct option *o, const char *value)
 {
 	size_t host = strcspn(value, "=");
 
+	if (!strcmp(o->value, "REGEX"))
+		return *value;
 	if (!host || strpbrk(value, " \t\r\n"))
 		return false;
 	if (o->value[0] == '/')

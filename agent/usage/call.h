@@ -160,6 +160,7 @@ struct workload {
 	char unit[CALL_NAME_MAX];
 	char slice[CALL_NAME_MAX]; /* systemd's, of this host */
 	char login[64];		   /* who logged in: a name, or the uid of one without */
+	char argv[256];		   /* what the configuration allows of the command line */
 	char started_by[32];	   /* the agent, CI runner, cron or shell above it: KIND/NAME */
 	char login_session[32];	   /* of logind */
 	char pod_uid[40];

@@ -132,5 +132,29 @@ exit $?
             "ci/Runner.Worker", "agent/claude", "agent/claude"], [r["workload"] for r in rows]
 
 
+def command_lines_stay_in_memory(build):
+    """What a pattern matches is kept; of the rest nothing is in any file, log or metric."""
+    secret = "argument-%s" % secrets.token_hex(8)
+    with Provider() as provider:
+        for options, want in ((["--workload.argv=x-job: ([a-z]+)"], "nightly"), ([], None)):
+            with Agent(build, *options) as agent:
+                clients.curl(provider, flags=("-H", "x-job: nightly", "-H", "x-note: " + secret))
+                row = agent.wait_rows(1, 6, lambda r: provider.run_name in (r["request_id"] or ""))[-1]
+                assert row["workload"].get("argv") == want, row["workload"]
+                assert secret not in json.dumps(agent.metrics()), "in a metric"
+                agent.stop()
+                assert secret not in agent.stderr, "in the log"
+                for name in os.listdir(agent.storage):
+                    path = os.path.join(agent.storage, name)
+                    if os.path.isfile(path):
+                        with open(path, "rb") as f:
+                            assert secret.encode() not in f.read(), name
+        with tempfile.TemporaryDirectory() as storage:
+            bad = agent.command("run", "--storage.path=" + storage, "--workload.argv=(a",
+                                "--web.listen-address=127.0.0.1:0", check=False, timeout=60)
+            assert bad.returncode == 3 and "workload.argv: '(a'" in bad.stderr, bad
+
+
 if __name__ == "__main__":
-    sys.exit(main([control_groups_say_whose_call_it_is, who_started_the_process]))
+    sys.exit(main([control_groups_say_whose_call_it_is, who_started_the_process,
+                   command_lines_stay_in_memory]))

@@ -117,7 +117,7 @@ static const struct form others[] = {
 	{"LXC 3.0", "/lxc/web1", .container = "web1"},
 	{"LXC of a user", USER "app.slice/run-r3.scope/lxc.payload.web1", .container = "web1",
 	 .slice = "user-1000.slice", .login = "1000"},
-	{"LXC's monitor", "/lxc.monitor.web1"},
+	{"LXC's monitor", "/lxc.monitor.web1", .id = ""},
 	{"Proxmox", "/lxc/101/ns/system.slice/cron.service", .container = "101",
 	 .unit = "cron.service"},
 	{"docker in LXC", "/lxc.payload.web1/docker/" ID, .id = ID},
@@ -155,22 +155,23 @@ static const struct form plain[] = {
 	{"Nomad", "/nomad.slice/share.slice/" POD ".web.scope", .unit = POD ".web.scope",
 	 .slice = "share.slice"},
 	{"from within a namespace", "/../cron.service", .unit = "cron.service"},
-	{"root", "/"},
-	{"empty", ""},
+	{"root", "/", .id = ""},
+	{"empty", "", .id = ""},
 };
 
 /* Near a form, and none. */
 static const struct form nothing[] = {
-	{"short hex", "/docker/3f4a9c0d1e2b"},
-	{"32 hex digits", "/jobs/" STATIC},
-	{"65 hex digits", "/docker/" ID "0"},
-	{"upper case", "/docker/3F4A9C0D1E2B5A6978897A6B5C4D3E2F1001F2E3D4C5B6A79880716253443526"},
-	{"pod uid without dashes", "/kubepods/pod1b2c3d4e5f60718293a4b5c6d7e8f901aaaa"},
-	{"pod uid, dash moved", "/kubepods/pod1b2c3d4-e5f60-7182-93a4-b5c6d7e8f901"},
-	{"pod uid, too long", "/kubepods/pod" POD "0"},
-	{"pod without uid", "/kubepods/pod"},
-	{"no name", "/.service/.scope/.slice/lxc.payload."},
-	{"colons", "/a:b/c::/:" ID2 "0"},
+	{"short hex", "/docker/3f4a9c0d1e2b", .id = ""},
+	{"32 hex digits", "/jobs/" STATIC, .id = ""},
+	{"65 hex digits", "/docker/" ID "0", .id = ""},
+	{"upper case", "/docker/3F4A9C0D1E2B5A6978897A6B5C4D3E2F1001F2E3D4C5B6A79880716253443526",
+	 .id = ""},
+	{"pod uid without dashes", "/kubepods/pod1b2c3d4e5f60718293a4b5c6d7e8f901aaaa", .id = ""},
+	{"pod uid, dash moved", "/kubepods/pod1b2c3d4-e5f60-7182-93a4-b5c6d7e8f901", .id = ""},
+	{"pod uid, too long", "/kubepods/pod" POD "0", .id = ""},
+	{"pod without uid", "/kubepods/pod", .id = ""},
+	{"no name", "/.service/.scope/.slice/lxc.payload.", .id = ""},
+	{"colons", "/a:b/c::/:" ID2 "0", .id = ""},
 	{"user that is none", "/user-.slice", .slice = "user-.slice"},
 	{"user too large", "/user-4294967295.slice", .slice = "user-4294967295.slice"},
 	{"session that is none", "/session-a.b.scope", .unit = "session-a.b.scope"},
@@ -201,7 +202,8 @@ static void check_forms(const struct form *forms, size_t count)
 		check(form, "slice", f.slice, form->slice);
 		check(form, "login", login, form->login);
 		check(form, "session", f.login_session, form->session);
-		assert_int_equal(cgroup_is_container(&f), form->id || form->container || form->pod);
+		assert_int_equal(cgroup_is_container(&f),
+				 (form->id && *form->id) || form->container || form->pod);
 	}
 }
 
@@ -221,16 +223,17 @@ static void picks_the_path(void **state)
 		const char *text, *want;
 		bool v1;
 	} cases[] = {
-		{"0::/system.slice/a.service\n", "/system.slice/a.service"},
-		{"0::/\n", "/"},
-		{"", "/"},
-		{"nonsense\n::\n1:", "/"},
-		{"9:name=systemd:/docker/x\n4:memory:/docker/x\n0::/docker/x\n", "/docker/x"},
+		{"0::/system.slice/a.service\n", "/system.slice/a.service", false},
+		{"0::/\n", "/", false},
+		{"", "/", false},
+		{"nonsense\n::\n1:", "/", false},
+		{"9:name=systemd:/docker/x\n4:memory:/docker/x\n0::/docker/x\n", "/docker/x",
+		 false},
 		{"9:name=systemd:/\n4:memory:/jobs/1\n3:cpuset:/\n0::/\n", "/jobs/1", true},
 		{"4:memory:/jobs/1\n1:name=systemd:/user.slice/b.scope\n0::/\n",
 		 "/user.slice/b.scope", true},
 		{"12:cpu,cpuacct:/a:b/c\n0::/", "/a:b/c", true},
-		{"0::/last/line", "/last/line"},
+		{"0::/last/line", "/last/line", false},
 		/* Docker on a hybrid host: version 2 has only what started the daemon. */
 		{"12:cpuset:/docker/" ID "\n1:name=systemd:/docker/" ID
 		 "\n0::/system.slice/containerd.service\n",
@@ -239,11 +242,11 @@ static void picks_the_path(void **state)
 		{"8:cpuset:/\n7:pids:/kubepods/pod" POD "/" ID "\n", "/kubepods/pod" POD "/" ID,
 		 true},
 		/* A container of v2 counts before one of v1. */
-		{"4:pids:/docker/" ID "\n0::/docker/" ID2 "\n", "/docker/" ID2},
+		{"4:pids:/docker/" ID "\n0::/docker/" ID2 "\n", "/docker/" ID2, false},
 		{"0::/system.slice/docker-" ID ".scope (deleted)\n",
-		 "/system.slice/docker-" ID ".scope"},
-		{"0:: (deleted)\n", "/"},
-		{"0::/ (deleted)\n", "/"},
+		 "/system.slice/docker-" ID ".scope", false},
+		{"0:: (deleted)\n", "/", false},
+		{"0::/ (deleted)\n", "/", false},
 	};
 
 	(void)state;

@@ -29,7 +29,7 @@ static inline void execute(sqlite3 *db, const char *sql)
 	"'estimated_by','collapsed_by')"
 #define SINCE_5                                                                           \
 	"name GLOB '*slice' OR name GLOB '*login*' OR name GLOB '*pod_uid' OR name GLOB " \
-	"'*started_by'"
+	"'*started_by' OR name GLOB '*argv'"
 #define SINCE_4 "name GLOB 'cache_savings*' OR name='summed' OR name='reprice'"
 
 static inline void drop_columns(sqlite3 *db, const char *table, const char *which)

@@ -70,6 +70,7 @@ static inline void sample_call(struct call *c, uint32_t n)
 			     .login = "bob",
 			     .login_session = "c1",
 			     .started_by = "agent/claude",
+			     .argv = "--job=nightly",
 			     .pod_uid = "1b2c3d4e-5f60-7182-93a4-b5c6d7e8f901",
 			     .namespace_ = "ns",
 			     .pod = "pod-1",
