@@ -53,6 +53,8 @@ struct agent {
 	struct identity identity[AGENT_PROCESSES];
 	gid_t courier_groups[SANDBOX_GROUPS_MAX]; /* the ledger's, and --courier.group */
 	size_t courier_group_count;
+	struct kubelet_opts kubelet;
+	char kubelet_url[KUBELET_URL_MAX]; /* where the operator gave none */
 	int storage_fd; /* the directory: a later worker's path to it may be closed by then */
 	char secret_path[PATH_MAX]; /* of --fingerprint.key-file; "": none */
 	int listen_fd;
@@ -170,6 +172,8 @@ static int run_courier(void *user)
 	const struct courier_opts opts = {
 		.container_sockets = a->config->container_sockets,
 		.container_socket_count = a->config->container_socket_count,
+		.labels = {a->config->container_labels, a->config->container_label_count},
+		.kubelet = a->kubelet,
 	};
 	char err[SANDBOX_ERROR_MAX] = "";
 
@@ -427,6 +431,22 @@ static int find_courier_groups(struct agent *a)
 	return EXIT_OK;
 }
 
+static int find_kubelet(struct agent *a)
+{
+	char err[256];
+
+	a->kubelet = (struct kubelet_opts){
+		.url = a->config->kubelet_url,
+		.token_file = a->config->kubernetes_token,
+		.ca_file = a->config->kubernetes_ca,
+		.node = a->config->kubernetes_node,
+	};
+	if (kubelet_opts_complete(&a->kubelet, getenv("KUBERNETES_SERVICE_HOST"),
+				  getenv("NODE_NAME"), a->kubelet_url, err, sizeof(err)))
+		return cli_fail(EXIT_CONFIG, "run", "%s", err);
+	return EXIT_OK;
+}
+
 static int prepare_storage(struct agent *a)
 {
 	const struct identity *worker = identity_of(a, AGENT_WORKER);
@@ -465,6 +485,8 @@ static int prepare(struct agent *a)
 		code = find_users(a);
 	if (code == EXIT_OK)
 		code = find_courier_groups(a);
+	if (code == EXIT_OK)
+		code = find_kubelet(a);
 	if (code == EXIT_OK)
 		code = prepare_storage(a);
 	if (code == EXIT_OK)

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "agent/base/counters.h"
 #include "agent/base/log.h"
 #include "agent/exchange/batch_dates.h"
 #include "agent/exchange/operation.h"
@@ -73,19 +74,33 @@ static void note_unknown_role(struct pipeline *p, const struct call *call)
 		 row->host, row->provider, row->host, row->provider);
 }
 
+/* A bill names its payer, too. */
+static bool is_opted_out(const struct call *call)
+{
+	return call->workload.ignored || (call->is_on_behalf && call->on_behalf_of.ignored);
+}
+
 static void deliver(void *user, const struct call *call)
 {
 	struct pipeline *p = user;
 
+	if (is_opted_out(call)) {
+		counter_add(COUNTER_OPTED_OUT_CALLS, 1);
+		if (p->ops->open)
+			p->ops->open(p->user, -1);
+		return;
+	}
 	p->ops->call(p->user, call, catalog_model_id(p->catalog, call));
 }
 
 static bool complete(void *user, struct call *call)
 {
-	struct pipeline *p = user;
+	const struct attribution *a = ((struct pipeline *)user)->attribution;
+	bool named = attribution_name(a, &call->workload, &call->tags);
 
-	return attribution_name(p->attribution, &call->workload) &&
-	       (!call->is_on_behalf || attribution_name(p->attribution, &call->on_behalf_of));
+	/* The payer's tags come last: they stand. */
+	return (!call->is_on_behalf || attribution_name(a, &call->on_behalf_of, &call->tags)) &&
+	       named;
 }
 
 static const struct held_ops held_ops = {.complete = complete, .release = deliver};

@@ -538,16 +538,38 @@ void attribution_fill(struct attribution *a, const struct conn_id *conn, struct 
 
 		tags_set(&call->tags, slice_of(tag->key), slice_of(tag->value), tag->source);
 	}
+	(void)attribution_name(a, &call->workload, &call->tags);
 }
 
-bool attribution_name(const struct attribution *a, struct workload *w)
+static void take_facts(const struct courier_answer *facts, struct workload *w, struct tags *tags)
 {
+	const struct {
+		enum courier_text text;
+		char *dst; /* CALL_NAME_MAX bytes */
+	} rows[] = {
+		{COURIER_NAME, w->container},
+		{COURIER_NAMESPACE, w->namespace_},
+		{COURIER_POD, w->pod},
+		{COURIER_NODE, w->node},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		slice_copy(rows[i].dst, CALL_NAME_MAX, slice_of(facts->text[rows[i].text]));
+	for (uint32_t i = 0; i < facts->tag_count; i++)
+		tags_set(tags, slice_of(facts->tag[i].key), slice_of(facts->tag[i].value), TAG_POD);
+	w->ignored = facts->ignored;
+}
+
+bool attribution_name(const struct attribution *a, struct workload *w, struct tags *tags)
+{
+	const struct courier_answer *facts;
 	bool awaited;
 
 	if (!a->names || w->container_id[0] == '\0')
 		return true;
-	slice_copy(w->container, sizeof(w->container),
-		   slice_of(container_names_get(a->names, w->container_id, &awaited)));
+	facts = container_names_get(a->names, w->container_id, &awaited);
+	if (facts)
+		take_facts(facts, w, tags);
 	return !awaited;
 }
 

@@ -51,8 +51,11 @@ void attribution_tick(struct attribution *a, uint64_t now_ns);
 
 /* Fills call->workload and merges the environment's tags. The container's name may come later. */
 void attribution_fill(struct attribution *a, const struct conn_id *conn, struct call *call);
-/* Fills in the name of the container. False: it is not known yet, the answer is awaited. */
-bool attribution_name(const struct attribution *a, struct workload *w);
+/*
+ * Fills in what the container's engine or kubelet said of it, and merges its tags into those of the
+ * call. False: it is not known yet, the answer is awaited.
+ */
+bool attribution_name(const struct attribution *a, struct workload *w, struct tags *tags);
 /* The container engine's socket that the courier may not open, or "". */
 const char *attribution_forbidden_socket(const struct attribution *a);
 

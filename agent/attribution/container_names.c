@@ -8,9 +8,10 @@
 
 struct entry {
 	char id[COURIER_CONTAINER_ID + 1];
-	char name[COURIER_TEXT_MAX]; /* "": none, or not yet */
-	bool asked;		     /* an answer is due */
-	uint64_t again_ns;	     /* when it may be asked for again */
+	bool asked;	   /* an answer is due */
+	bool known;	   /* what it is called, as of the last answer that told it */
+	uint64_t again_ns; /* when it may be asked for again */
+	struct courier_answer facts;
 	bool in_table;
 	UT_hash_handle hh; /* in order of last use, the oldest first */
 };
@@ -71,8 +72,10 @@ static void on_answer(void *user, const char *key, const struct courier_answer *
 	e->asked = false;
 	e->again_ns = courier_client_now_ns(n->client) +
 		      (found ? CONTAINER_NAME_FRESH_NS : CONTAINER_RETRY_NS);
-	if (found) /* else an older name is still the best there is */
-		memcpy(e->name, answer->text[COURIER_NAME], sizeof(e->name));
+	if (found) { /* else an older name is still the best there is */
+		e->known = true;
+		e->facts = *answer;
+	}
 }
 
 /* ---- the table ------------------------------------------------------------------------------ */
@@ -133,12 +136,13 @@ void container_names_want(struct container_names *n, const char *id)
 		make_entry(n, id);
 }
 
-const char *container_names_get(const struct container_names *n, const char *id, bool *awaited)
+const struct courier_answer *container_names_get(const struct container_names *n, const char *id,
+						 bool *awaited)
 {
 	const struct entry *e = find(n, id);
 
-	*awaited = e && e->asked && e->name[0] == '\0';
-	return e ? e->name : "";
+	*awaited = e && e->asked && !e->known;
+	return e && e->known ? &e->facts : NULL;
 }
 
 const char *container_names_forbidden(const struct container_names *n)

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Names of containers by their id, as far as the courier has told. Asked for at first sight of a
- * process, since a container may be gone when its call ends. At most CONTAINER_NAMES_MAX are
- * remembered, the one unused for longest goes first; names are asked for again now and then,
- * because containers are renamed. A courier that says nothing costs names, nothing else.
+ * Names, pods and tags of containers by their id, as far as the courier has told. Asked for at
+ * first sight of a process, since a container may be gone when its call ends. At most
+ * CONTAINER_NAMES_MAX are remembered, the one unused for longest goes first; names are asked for
+ * again now and then, because containers are renamed. A courier that says nothing costs names,
+ * nothing else.
  */
 #ifndef TT_CONTAINER_NAMES_H
 #define TT_CONTAINER_NAMES_H
@@ -23,10 +24,11 @@ void container_names_free(struct container_names *n); /* NULL is fine */
 /* Asks for the name unless it is known or was asked for lately. */
 void container_names_want(struct container_names *n, const char *id);
 /*
- * The name, or ""; asks nobody. *awaited: a first answer is still due. Borrowed until the next call
- * of container_names_want or courier_client_run.
+ * What is known of the container, or NULL; asks nobody. *awaited: a first answer is still due.
+ * Borrowed until the next call of container_names_want or courier_client_run.
  */
-const char *container_names_get(const struct container_names *n, const char *id, bool *awaited);
+const struct courier_answer *container_names_get(const struct container_names *n, const char *id,
+						 bool *awaited);
 
 /* The engine's socket that the courier may not open, or "". */
 const char *container_names_forbidden(const struct container_names *n);

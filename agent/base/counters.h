@@ -70,6 +70,7 @@
 	X(CONTAINER_FAILED, "tolltap_container_lookups_total", "result=\"failed\"")               \
 	X(CONTAINER_LATE, "tolltap_container_lookups_total", "result=\"late\"")                   \
 	X(CONTAINER_BUSY, "tolltap_container_lookups_total", "result=\"busy\"")                   \
+	X(OPTED_OUT_CALLS, "tolltap_opted_out_calls_total", "by=\"container\"")                   \
 	X(HELD_NOW, "tolltap_container_waiting_calls", "")                                        \
 	X(HELD_ANSWERED, "tolltap_container_waited_calls_total", "end=\"answered\"")              \
 	X(HELD_LATE, "tolltap_container_waited_calls_total", "end=\"late\"")                      \

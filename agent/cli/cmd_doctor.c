@@ -474,7 +474,7 @@ static void judge_containers(struct doctor *d)
 		find(d, STATE_NOTE, 0, "containers",
 		     "the courier may not open %s: containers keep their ids instead of names; "
 		     "give its group by --courier.group (Docker's is as good as root), or say "
-		     "--container.socket=none",
+		     "--container.socket=none or --kubernetes.kubelet-url=none",
 		     socket);
 }
 

@@ -39,6 +39,12 @@ struct config {
 	size_t never_host_count;
 	char *container_sockets[CONFIG_HOSTS_MAX]; /* --container.socket, repeatable */
 	size_t container_socket_count;
+	char *container_labels[CONFIG_HOSTS_MAX]; /* --container.label, repeatable */
+	size_t container_label_count;
+	char *kubelet_url;	/* --kubernetes.kubelet-url; NULL = as in a pod */
+	char *kubernetes_token; /* --kubernetes.token-file; NULL = the service account's */
+	char *kubernetes_ca;	/* --kubernetes.ca-file; NULL = the service account's */
+	char *kubernetes_node;	/* --kubernetes.node-name; NULL = $NODE_NAME */
 	char *courier_groups[CONFIG_HOSTS_MAX]; /* --courier.group, repeatable */
 	size_t courier_group_count;
 	char *argv_patterns[CONFIG_HOSTS_MAX]; /* --workload.argv, repeatable */

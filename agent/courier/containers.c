@@ -14,10 +14,13 @@ static const char *const known_sockets[] = {"/run/docker.sock", "/run/podman/pod
 	"http://localhost/containers/json?all=1&filters=" \
 	"%%7B%%22id%%22%%3A%%5B%%22%.64s%%22%%5D%%7D"
 _Static_assert(COURIER_CONTAINER_ID == 64, "the URL's id");
+_Static_assert(CONTAINERS_LOOKUPS_MAX <= KUBELET_LOOKUPS_MAX, "each may ask the kubelet");
 
 struct lookup {
 	struct containers *containers;
 	bool used;
+	bool starting;	      /* not all are asked yet */
+	bool kubelet_pending; /* counted in pending, too */
 	size_t pending;
 	struct courier_answer answer; /* the best result so far */
 	struct courier_request request;
@@ -26,6 +29,8 @@ struct lookup {
 
 struct containers {
 	struct fetcher *fetcher;
+	struct kubelet *kubelet; /* the caller's; NULL: none */
+	struct label_rules rules;
 	const char *socket[CONTAINERS_SOCKETS_MAX];
 	size_t socket_count;
 	bool forbidden_said[CONTAINERS_SOCKETS_MAX];
@@ -52,8 +57,8 @@ static void take_sockets(struct containers *c, char *const *sockets, size_t coun
 	}
 }
 
-int containers_new(struct containers **out, struct fetcher *fetcher, char *const *sockets,
-		   size_t socket_count,
+int containers_new(struct containers **out, struct fetcher *fetcher,
+		   const struct containers_opts *opts,
 		   void (*answer)(void *user, const struct courier_answer *answer), void *user)
 {
 	struct containers *c = calloc(1, sizeof(*c));
@@ -63,7 +68,9 @@ int containers_new(struct containers **out, struct fetcher *fetcher, char *const
 	c->fetcher = fetcher;
 	c->answer = answer;
 	c->user = user;
-	take_sockets(c, sockets, socket_count);
+	c->kubelet = opts->kubelet;
+	c->rules = opts->rules;
+	take_sockets(c, opts->sockets, opts->socket_count);
 	*out = c;
 	return 0;
 }
@@ -75,6 +82,9 @@ static void cancel_rest(struct lookup *l)
 			fetch_cancel(l->fetch[i]);
 		l->fetch[i] = NULL;
 	}
+	if (l->kubelet_pending)
+		kubelet_forget(l->containers->kubelet, l);
+	l->kubelet_pending = false;
 	l->pending = 0;
 }
 
@@ -123,7 +133,32 @@ static const cJSON *find_container(const cJSON *list, const char *id)
 	return NULL;
 }
 
-bool containers_parse(struct slice json, const char *id, struct courier_answer *out, bool *broken)
+/* What Kubernetes writes on a container that it has an engine run. */
+static const struct {
+	const char *label;
+	enum courier_text text;
+} pod_labels[] = {
+	{"io.kubernetes.pod.namespace", COURIER_NAMESPACE},
+	{"io.kubernetes.pod.name", COURIER_POD},
+	{"io.kubernetes.container.name", COURIER_NAME},
+};
+
+static void take_pod(const cJSON *labels, struct courier_answer *out)
+{
+	const char *text[ARRAY_LEN(pod_labels)];
+
+	for (size_t i = 0; i < ARRAY_LEN(pod_labels); i++) {
+		text[i] = cJSON_GetStringValue(
+			cJSON_GetObjectItemCaseSensitive(labels, pod_labels[i].label));
+		if (!text[i] || !text[i][0])
+			return;
+	}
+	for (size_t i = 0; i < ARRAY_LEN(pod_labels); i++)
+		courier_answer_text(out, pod_labels[i].text, slice_of(text[i]));
+}
+
+bool containers_parse(struct slice json, const char *id, const struct label_rules *rules,
+		      struct courier_answer *out, bool *broken)
 {
 	cJSON *list = cJSON_ParseWithLength(json.ptr, json.len);
 	const cJSON *container = find_container(list, id);
@@ -133,10 +168,13 @@ bool containers_parse(struct slice json, const char *id, struct courier_answer *
 	if (!*broken && container) {
 		const char *image =
 			cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(container, "Image"));
+		const cJSON *labels = cJSON_GetObjectItemCaseSensitive(container, "Labels");
 
 		out->result = COURIER_FOUND;
 		courier_answer_text(out, COURIER_NAME, name);
 		courier_answer_text(out, COURIER_IMAGE, slice_of(image));
+		take_pod(labels, out);
+		labels_take(rules, labels, out);
 	}
 	cJSON_Delete(list);
 	return !*broken && container;
@@ -151,22 +189,37 @@ static void end(struct lookup *l)
 	l->containers->answer(l->containers->user, &l->answer);
 }
 
+/* Of a pod's container an engine knows less than the kubelet. */
+static bool is_settled(const struct lookup *l)
+{
+	bool found = l->answer.result == COURIER_FOUND;
+
+	return !l->starting && (l->pending == 0 ||
+				(found && !(l->kubelet_pending && l->answer.text[COURIER_POD][0])));
+}
+
 /* The result that says most of why there is no name: FORBIDDEN can be mended. */
 static void note(struct lookup *l, enum courier_result result)
 {
 	static const int weight[COURIER_WIRE_RESULTS] = {
 		[COURIER_UNKNOWN] = 0, [COURIER_FAILED] = 1, [COURIER_FORBIDDEN] = 2};
 
-	if (weight[result] > weight[l->answer.result])
+	if (l->answer.result != COURIER_FOUND && weight[result] > weight[l->answer.result])
 		l->answer.result = result;
+}
+
+static void name_forbidden(struct lookup *l, const char *path)
+{
+	note(l, COURIER_FORBIDDEN);
+	if (l->answer.result == COURIER_FORBIDDEN)
+		courier_answer_text(&l->answer, COURIER_NAME, slice_of(path));
 }
 
 static void note_forbidden(struct lookup *l, size_t socket)
 {
 	struct containers *c = l->containers;
 
-	note(l, COURIER_FORBIDDEN);
-	courier_answer_text(&l->answer, COURIER_NAME, slice_of(c->socket[socket]));
+	name_forbidden(l, c->socket[socket]);
 	if (c->forbidden_said[socket])
 		return;
 	c->forbidden_said[socket] = true;
@@ -180,7 +233,7 @@ static void note_list(struct lookup *l, size_t socket, struct slice body)
 {
 	bool broken;
 
-	if (containers_parse(body, l->request.key, &l->answer, &broken))
+	if (containers_parse(body, l->request.key, &l->containers->rules, &l->answer, &broken))
 		return;
 	if (broken) {
 		note(l, COURIER_FAILED);
@@ -202,9 +255,25 @@ static void on_fetched(void *user, struct fetch *fetch, enum fetch_end how, stru
 		note_list(l, socket, body);
 	else if (how == FETCH_FORBIDDEN)
 		note_forbidden(l, socket);
-	else if (how == FETCH_FAILED)
+	else if (how != FETCH_ABSENT)
 		note(l, COURIER_FAILED);
-	if (l->answer.result == COURIER_FOUND || l->pending == 0)
+	if (is_settled(l))
+		end(l);
+}
+
+static void on_kubelet(void *user, enum courier_result result, const struct courier_answer *facts)
+{
+	struct lookup *l = user;
+
+	l->kubelet_pending = false;
+	l->pending--;
+	if (facts)
+		courier_answer_take(&l->answer, facts);
+	else if (result == COURIER_FORBIDDEN)
+		name_forbidden(l, kubelet_token_file(l->containers->kubelet));
+	else
+		note(l, result);
+	if (is_settled(l))
 		end(l);
 }
 
@@ -222,20 +291,43 @@ bool containers_ready(const struct containers *c)
 	return free_lookup(c) != NULL;
 }
 
-void containers_look_up(struct containers *c, const struct courier_request *request)
+static void ask_kubelet(struct lookup *l, uint64_t now_ns)
 {
-	struct lookup *l = free_lookup(c);
+	if (!l->containers->kubelet)
+		return;
+	l->pending++;
+	l->kubelet_pending = true;
+	kubelet_look_up(l->containers->kubelet, l->request.key, now_ns, on_kubelet, l);
+}
+
+static void ask_engines(struct lookup *l)
+{
+	struct containers *c = l->containers;
 	char url[sizeof(LIST_URL) + COURIER_CONTAINER_ID];
 
-	*l = (struct lookup){.containers = c, .used = true, .request = *request};
-	courier_answer_make(&l->answer, request, COURIER_UNKNOWN);
-	snprintf(url, sizeof(url), LIST_URL, request->key);
+	snprintf(url, sizeof(url), LIST_URL, l->request.key);
 	for (size_t i = 0; i < c->socket_count; i++) {
-		if (fetch_start(&l->fetch[i], c->fetcher, c->socket[i], url, on_fetched, l) == 0)
+		const struct fetch_request request = {
+			.socket = c->socket[i], .url = url, .bytes_max = CONTAINERS_BYTES_MAX};
+
+		if (fetch_start(&l->fetch[i], c->fetcher, &request, on_fetched, l) == 0)
 			l->pending++;
 		else
 			note(l, COURIER_FAILED);
 	}
-	if (l->pending == 0)
+}
+
+void containers_look_up(struct containers *c, const struct courier_request *request,
+			uint64_t now_ns)
+{
+	struct lookup *l = free_lookup(c);
+
+	*l = (struct lookup){.containers = c, .used = true, .starting = true, .request = *request};
+	courier_answer_make(&l->answer, request, COURIER_UNKNOWN);
+	ask_kubelet(l, now_ns);
+	if (l->answer.result != COURIER_FOUND)
+		ask_engines(l);
+	l->starting = false;
+	if (is_settled(l))
 		end(l);
 }

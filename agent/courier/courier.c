@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "agent/base/clock.h"
 #include "agent/base/log.h"
 #include "agent/courier/containers.h"
 #include "agent/courier/libcurl.h"
@@ -20,6 +21,7 @@ struct courier {
 	int signal_fd;
 	bool stop;
 	struct fetcher *fetcher;
+	struct kubelet *kubelet; /* NULL: none is asked */
 	struct containers *containers;
 };
 
@@ -42,7 +44,7 @@ static void containers_start(struct courier *c, const struct courier_request *re
 	struct courier_answer answer;
 
 	if (c->containers) {
-		containers_look_up(c->containers, request);
+		containers_look_up(c->containers, request, clock_mono_ns());
 		return;
 	}
 	courier_answer_make(&answer, request, COURIER_FAILED);
@@ -114,6 +116,17 @@ static int open_signals(void)
 	return fd < 0 ? -errno : fd;
 }
 
+/* How long nothing is due, in ms. */
+static int run_kubelet(struct courier *c)
+{
+	uint64_t now_ns = clock_mono_ns();
+
+	if (!c->kubelet)
+		return IDLE_MS;
+	kubelet_run(c->kubelet, now_ns);
+	return kubelet_due_ms(c->kubelet, now_ns, IDLE_MS);
+}
+
 /* Until something is readable or a transfer moves. */
 static int wait_any(struct courier *c)
 {
@@ -122,7 +135,7 @@ static int wait_any(struct courier *c)
 				  {.fd = fds[1], .events = POLLIN}};
 
 	if (c->fetcher)
-		return fetcher_run(c->fetcher, fds, may_read(c) ? 2 : 1, IDLE_MS);
+		return fetcher_run(c->fetcher, fds, may_read(c) ? 2 : 1, run_kubelet(c));
 	return poll(polled, ARRAY_LEN(polled), IDLE_MS) < 0 && errno != EINTR ? -errno : 0;
 }
 
@@ -144,17 +157,37 @@ int courier_prepare(char *err, size_t err_size)
 	return libcurl_load(err, err_size);
 }
 
+static int open_kubelet(struct courier *c, const struct courier_opts *opts)
+{
+	struct kubelet_opts kubelet = opts->kubelet;
+
+	kubelet.rules = opts->labels;
+	return kubelet.url ? kubelet_new(&c->kubelet, c->fetcher, &kubelet) : 0;
+}
+
+static int open_containers(struct courier *c, const struct courier_opts *opts)
+{
+	const struct containers_opts containers = {
+		.sockets = opts->container_sockets,
+		.socket_count = opts->container_socket_count,
+		.rules = opts->labels,
+		.kubelet = c->kubelet,
+	};
+
+	return containers_new(&c->containers, c->fetcher, &containers, send_answer, c);
+}
+
 /* What needs libcurl; without it the process lives on and says of each request that it failed. */
 static int open_sources(struct courier *c, const struct courier_opts *opts)
 {
-	int rc;
+	int rc = 0;
 
 	if (!libcurl_loaded())
 		return 0;
 	rc = fetcher_new(&c->fetcher);
-	return rc ? rc
-		  : containers_new(&c->containers, c->fetcher, opts->container_sockets,
-				   opts->container_socket_count, send_answer, c);
+	if (!rc)
+		rc = open_kubelet(c, opts);
+	return rc ? rc : open_containers(c, opts);
 }
 
 int courier_run(int channel_fd, const struct courier_opts *opts)
@@ -169,6 +202,7 @@ int courier_run(int channel_fd, const struct courier_opts *opts)
 	if (rc)
 		log_error("courier", "cannot go on: %s", strerror(-rc));
 	containers_free(c.containers);
+	kubelet_free(c.kubelet);
 	fetcher_free(c.fetcher);
 	closep(&c.signal_fd);
 	return rc ? EXIT_FAILURE : EXIT_SUCCESS;

@@ -3,16 +3,19 @@
  * The third process: it owns all outbound traffic and the credentials for it, and sees no ring and
  * no plaintext. Its only inputs are requests of the worker (wire.h), the answers of the sources it
  * asks for them, and SIGTERM. One thread, one loop; a request waits in the socket while as many
- * look-ups run as may. It keeps nothing between requests: what is known, the worker remembers.
+ * look-ups run as may. It keeps nothing between requests but the kubelet's last list: what is
+ * known, the worker remembers.
  */
 #ifndef TT_COURIER_COURIER_H
 #define TT_COURIER_COURIER_H
 
-#include "agent/base/base.h"
+#include "agent/courier/kubelet.h"
 
 struct courier_opts {
 	char *const *container_sockets; /* --container.socket */
 	size_t container_socket_count;
+	struct label_rules labels;   /* --container.label */
+	struct kubelet_opts kubelet; /* complete but for its rules, which are those above */
 };
 
 /*

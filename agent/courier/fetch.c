@@ -2,6 +2,7 @@
 #include "agent/courier/fetch.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 #include "agent/base/log.h"
 #include "agent/courier/libcurl.h"
@@ -13,11 +14,12 @@ struct fetcher {
 struct fetch {
 	struct fetcher *fetcher;
 	CURL *easy;
-	const char *socket; /* the caller's */
+	const char *whom; /* the caller's */
+	struct curl_slist *headers;
 	void (*done)(void *user, struct fetch *fetch, enum fetch_end end, struct slice body);
 	void *user;
-	size_t len;
-	char body[FETCH_BYTES_MAX];
+	size_t len, size;
+	char body[];
 };
 
 int fetcher_new(struct fetcher **out)
@@ -49,14 +51,40 @@ static size_t take_body(char *data, size_t size, size_t count, void *user)
 	struct fetch *fetch = user;
 	size_t n = size * count;
 
-	if (n > sizeof(fetch->body) - fetch->len)
+	if (n > fetch->size - fetch->len)
 		return 0;
 	memcpy(fetch->body + fetch->len, data, n);
 	fetch->len += n;
 	return n;
 }
 
-static CURLcode set_options(struct fetch *fetch, const char *url)
+/* The list keeps a copy of the token, until forget_headers. */
+static bool add_bearer(struct fetch *fetch, const char *token)
+{
+	char line[FETCH_BEARER_MAX + sizeof("Authorization: Bearer ")];
+
+	snprintf(line, sizeof(line), "Authorization: Bearer %s", token);
+	fetch->headers = libcurl()->slist_append(NULL, line);
+	explicit_bzero(line, sizeof(line));
+	return fetch->headers != NULL;
+}
+
+static void forget_headers(struct fetch *fetch)
+{
+	for (struct curl_slist *h = fetch->headers; h; h = h->next)
+		explicit_bzero(h->data, strlen(h->data));
+	libcurl()->slist_free_all(fetch->headers);
+}
+
+/* This authority, and none of the public ones beside it. */
+static CURLcode set_authority(struct fetch *fetch, const char *ca_file)
+{
+	CURLcode rc = libcurl()->easy_setopt(fetch->easy, CURLOPT_CAINFO, ca_file);
+
+	return rc == CURLE_OK ? libcurl()->easy_setopt(fetch->easy, CURLOPT_CAPATH, NULL) : rc;
+}
+
+static CURLcode set_options(struct fetch *fetch, const struct fetch_request *request)
 {
 	const struct {
 		CURLoption option;
@@ -72,9 +100,12 @@ static CURLcode set_options(struct fetch *fetch, const char *url)
 		CURLoption option;
 		const void *value;
 	} pointers[] = {
-		{CURLOPT_URL, url},	  {CURLOPT_UNIX_SOCKET_PATH, fetch->socket},
+		{CURLOPT_URL, request->url},
+		{CURLOPT_UNIX_SOCKET_PATH, request->socket},
+		{CURLOPT_HTTPHEADER, fetch->headers},
 		{CURLOPT_PROXY, ""}, /* whatever the environment says */
-		{CURLOPT_PRIVATE, fetch}, {CURLOPT_WRITEDATA, fetch},
+		{CURLOPT_PRIVATE, fetch},
+		{CURLOPT_WRITEDATA, fetch},
 	};
 	CURLcode rc = libcurl()->easy_setopt(fetch->easy, CURLOPT_WRITEFUNCTION, take_body);
 
@@ -82,40 +113,52 @@ static CURLcode set_options(struct fetch *fetch, const char *url)
 		rc = libcurl()->easy_setopt(fetch->easy, numbers[i].option, numbers[i].value);
 	for (size_t i = 0; rc == CURLE_OK && i < ARRAY_LEN(pointers); i++)
 		rc = libcurl()->easy_setopt(fetch->easy, pointers[i].option, pointers[i].value);
+	if (rc == CURLE_OK && request->ca_file)
+		rc = set_authority(fetch, request->ca_file);
 	return rc;
 }
 
-int fetch_start(struct fetch **out, struct fetcher *fetcher, const char *socket, const char *url,
+static void release(struct fetch *fetch)
+{
+	if (fetch->easy)
+		libcurl()->easy_cleanup(fetch->easy);
+	forget_headers(fetch);
+	explicit_bzero(fetch->body, fetch->len);
+	free(fetch);
+}
+
+int fetch_start(struct fetch **out, struct fetcher *fetcher, const struct fetch_request *request,
 		void (*done)(void *user, struct fetch *fetch, enum fetch_end end,
 			     struct slice body),
 		void *user)
 {
-	struct fetch *fetch = malloc(sizeof(*fetch)); /* its body is touched as far as it is used */
+	/* Its body is touched as far as it is used. */
+	struct fetch *fetch = malloc(sizeof(*fetch) + request->bytes_max);
 
 	if (!fetch)
 		return -ENOMEM;
-	fetch->fetcher = fetcher;
-	fetch->easy = libcurl()->easy_init();
-	fetch->socket = socket;
-	fetch->done = done;
-	fetch->user = user;
-	fetch->len = 0;
-	if (fetch->easy && set_options(fetch, url) == CURLE_OK &&
+	*fetch = (struct fetch){
+		.fetcher = fetcher,
+		.easy = libcurl()->easy_init(),
+		.whom = request->socket ? request->socket : request->url,
+		.done = done,
+		.user = user,
+		.size = request->bytes_max,
+	};
+	if (fetch->easy && (!request->bearer || add_bearer(fetch, request->bearer)) &&
+	    set_options(fetch, request) == CURLE_OK &&
 	    libcurl()->multi_add_handle(fetcher->multi, fetch->easy) == CURLM_OK) {
 		*out = fetch;
 		return 0;
 	}
-	if (fetch->easy)
-		libcurl()->easy_cleanup(fetch->easy);
-	free(fetch);
+	release(fetch);
 	return -ENOMEM;
 }
 
 void fetch_cancel(struct fetch *fetch)
 {
 	libcurl()->multi_remove_handle(fetch->fetcher->multi, fetch->easy);
-	libcurl()->easy_cleanup(fetch->easy);
-	free(fetch);
+	release(fetch);
 }
 
 static enum fetch_end end_of(const struct fetch *fetch, CURLcode code)
@@ -131,12 +174,12 @@ static enum fetch_end end_of(const struct fetch *fetch, CURLcode code)
 	if (code == CURLE_COULDNT_CONNECT && (os_errno == EACCES || os_errno == EPERM))
 		return FETCH_FORBIDDEN;
 	if (code == CURLE_OK)
-		log_warn("courier", "%s answers with status %ld", fetch->socket, status);
+		log_warn("courier", "%s answers with status %ld", fetch->whom, status);
 	else
-		log_warn("courier", "%s: %s", fetch->socket,
+		log_warn("courier", "%s: %s", fetch->whom,
 			 code == CURLE_WRITE_ERROR ? "its answer is too long"
 						   : libcurl()->easy_strerror(code));
-	return FETCH_FAILED;
+	return code == CURLE_OK && (status == 401 || status == 403) ? FETCH_REFUSED : FETCH_FAILED;
 }
 
 static void deliver(struct fetcher *fetcher)

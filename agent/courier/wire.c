@@ -2,7 +2,9 @@
 #include "agent/courier/wire.h"
 
 _Static_assert(sizeof(struct courier_request) == 16 + COURIER_KEY_MAX, "no padding");
-_Static_assert(sizeof(struct courier_answer) == 16 + COURIER_TEXTS * COURIER_TEXT_MAX,
+_Static_assert(sizeof(struct courier_answer) ==
+		       24 + COURIER_TEXTS * COURIER_TEXT_MAX +
+			       COURIER_TAGS_MAX * sizeof(struct courier_tag),
 	       "no padding");
 
 static bool is_container_id(struct slice key)
@@ -34,7 +36,8 @@ static bool text_ok(const char *text, size_t size)
 	}
 	return true;
 }
-_Static_assert(COURIER_KEY_MAX <= COURIER_TEXT_MAX, "text_ok compares keys too");
+_Static_assert(COURIER_KEY_MAX <= COURIER_TEXT_MAX && COURIER_TAG_KEY_MAX <= COURIER_TEXT_MAX,
+	       "text_ok compares keys too");
 
 bool courier_request_make(struct courier_request *out, uint64_t id, enum courier_kind kind,
 			  struct slice key)
@@ -58,6 +61,32 @@ void courier_answer_text(struct courier_answer *answer, enum courier_text which,
 	slice_copy(answer->text[which], COURIER_TEXT_MAX, text);
 }
 
+void courier_answer_tag(struct courier_answer *answer, struct slice key, struct slice value)
+{
+	struct courier_tag tag = {0};
+	uint32_t i = 0;
+
+	slice_copy(tag.key, sizeof(tag.key), key);
+	slice_copy(tag.value, sizeof(tag.value), value);
+	while (i < answer->tag_count && strcmp(answer->tag[i].key, tag.key) != 0)
+		i++;
+	if (i == COURIER_TAGS_MAX || !tag.key[0] || !tag.value[0])
+		return;
+	answer->tag[i] = tag;
+	answer->tag_count += i == answer->tag_count;
+}
+
+void courier_answer_take(struct courier_answer *answer, const struct courier_answer *from)
+{
+	uint64_t id = answer->id;
+	uint32_t kind = answer->kind;
+
+	*answer = *from;
+	answer->id = id;
+	answer->kind = kind;
+	answer->result = COURIER_FOUND;
+}
+
 bool courier_request_read(struct courier_request *out, struct slice datagram)
 {
 	struct courier_request request;
@@ -70,6 +99,36 @@ bool courier_request_read(struct courier_request *out, struct slice datagram)
 	    !key_ok[request.kind](slice_of(request.key)))
 		return false;
 	*out = request;
+	return true;
+}
+
+static bool tag_ok(const struct courier_answer *answer, uint32_t which)
+{
+	const struct courier_tag *tag = &answer->tag[which];
+
+	if (!tag->key[0] || !tag->value[0] || !text_ok(tag->key, sizeof(tag->key)) ||
+	    !text_ok(tag->value, sizeof(tag->value)))
+		return false;
+	for (uint32_t i = 0; i < which; i++) {
+		if (!memcmp(answer->tag[i].key, tag->key, sizeof(tag->key)))
+			return false;
+	}
+	return true;
+}
+
+/* So many tags of different keys, and nothing behind them. */
+static bool tags_ok(const struct courier_answer *answer)
+{
+	static const struct courier_tag none;
+
+	if (answer->tag_count > COURIER_TAGS_MAX || answer->ignored > 1 ||
+	    (answer->result != COURIER_FOUND && (answer->tag_count || answer->ignored)))
+		return false;
+	for (uint32_t i = 0; i < COURIER_TAGS_MAX; i++) {
+		if (i < answer->tag_count ? !tag_ok(answer, i)
+					  : memcmp(&answer->tag[i], &none, sizeof(none)) != 0)
+			return false;
+	}
 	return true;
 }
 
@@ -87,6 +146,8 @@ bool courier_answer_read(struct courier_answer *out, struct slice datagram)
 		    (answer.text[i][0] && !may_have_texts(answer.result)))
 			return false;
 	}
+	if (!tags_ok(&answer))
+		return false;
 	/* What is found has a name: an empty one would be asked for for ever. */
 	if (answer.result == COURIER_FOUND && answer.text[COURIER_NAME][0] == '\0')
 		return false;

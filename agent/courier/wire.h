@@ -14,9 +14,11 @@
 #define COURIER_KEY_MAX	     128
 #define COURIER_TEXT_MAX     128
 #define COURIER_CONTAINER_ID 64 /* hex digits of a container's id */
+#define COURIER_TAG_KEY_MAX  64
+#define COURIER_TAGS_MAX     12
 
 enum courier_kind {
-	COURIER_CONTAINER, /* key: id of a container; texts: its name and image */
+	COURIER_CONTAINER, /* key: id of a container; texts: its name, image and pod */
 	COURIER_KINDS
 };
 
@@ -30,7 +32,20 @@ enum courier_result {
 	COURIER_RESULTS
 };
 
-enum courier_text { COURIER_NAME, COURIER_IMAGE, COURIER_TEXTS };
+enum courier_text {
+	COURIER_NAME,
+	COURIER_IMAGE,
+	COURIER_NAMESPACE, /* of the pod; this one and the next: "" outside of Kubernetes */
+	COURIER_POD,
+	COURIER_NODE,
+	COURIER_TEXTS
+};
+
+/* What the labels of a container or its pod say, as far as the operator wants to know. */
+struct courier_tag {
+	char key[COURIER_TAG_KEY_MAX];
+	char value[COURIER_TEXT_MAX];
+};
 
 struct courier_request {
 	uint64_t id; /* never used twice by one worker, nor by the one after it */
@@ -44,6 +59,9 @@ struct courier_answer {
 	uint32_t kind;
 	uint32_t result;
 	char text[COURIER_TEXTS][COURIER_TEXT_MAX]; /* all empty unless found or forbidden */
+	uint32_t ignored;   /* 1: its calls are not to be recorded; 0 unless found */
+	uint32_t tag_count; /* 0 unless found */
+	struct courier_tag tag[COURIER_TAGS_MAX];
 };
 
 /* False, with *out unchanged, when the key is none of this kind. */
@@ -53,6 +71,11 @@ void courier_answer_make(struct courier_answer *out, const struct courier_reques
 			 enum courier_result result);
 /* Cut to what fits; bytes that steer terminals become '?'. */
 void courier_answer_text(struct courier_answer *answer, enum courier_text which, struct slice text);
+/* In place of an earlier one of this key; without a key or a value, or beyond what fits: nothing.
+ */
+void courier_answer_tag(struct courier_answer *answer, struct slice key, struct slice value);
+/* All that `from` has found, as the answer to what `answer` answers. */
+void courier_answer_take(struct courier_answer *answer, const struct courier_answer *from);
 
 /* Validates a received datagram. False, with *out unchanged, when it is none that _make makes. */
 bool courier_request_read(struct courier_request *out, struct slice datagram) TT_MUST_CHECK;

@@ -168,6 +168,7 @@ struct workload {
 	char pod[CALL_NAME_MAX];
 	char container[CALL_NAME_MAX];
 	char node[CALL_NAME_MAX];
+	bool ignored; /* its container's label says that no call of it is to be recorded */
 };
 
 /* Provenance of a tag, weakest first; a stronger source replaces a weaker one (design section 5).

@@ -33,6 +33,7 @@ class Engine:
         os.chmod(self.directory.name, 0o755)
         self.path = os.path.join(self.directory.name, "engine.sock")
         self.names = {}
+        self.labels = {}
         self.peers = []  # pid, uid of whoever asked
         self.hang = threading.Event()
         self.listener = socket.socket(socket.AF_UNIX)
@@ -65,8 +66,8 @@ class Engine:
             if self.hang.is_set():
                 connection.recv(1)  # until the other end gives up
                 return
-            found = [{"Id": i, "Names": ["/" + self.names[i]], "Image": "app:1"}
-                     for i in wanted if i in self.names]
+            found = [{"Id": i, "Names": ["/" + self.names[i]], "Image": "app:1",
+                      "Labels": self.labels.get(i, {})} for i in wanted if i in self.names]
             body = json.dumps(found).encode()
             connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (
                 len(body), body))
@@ -92,10 +93,13 @@ def cgroup2_mount():
 class Container:
     """A cgroup as Docker makes it, and a curl that runs in it (self.curl)."""
 
-    def __init__(self):
+    def __init__(self, parent="docker"):
         self.id = secrets.token_hex(32)
-        self.parent = os.path.join(cgroup2_mount(), "docker")
-        self.made_parent = not os.path.isdir(self.parent)
+        self.parent = os.path.join(cgroup2_mount(), parent)
+        self.made, folder = [], self.parent  # the innermost first
+        while not os.path.isdir(folder):
+            self.made.append(folder)
+            folder = os.path.dirname(folder)
         self.cgroup = os.path.join(self.parent, self.id)
         self.directory = tempfile.TemporaryDirectory(prefix="tolltap-container.")
         self.curl = os.path.join(self.directory.name, "curl")
@@ -117,9 +121,9 @@ class Container:
                 os.rmdir(self.cgroup)
             return not os.path.exists(self.cgroup)
         wait_until(removed, 5, "the end of cgroup " + self.cgroup)
-        if self.made_parent:
+        for folder in self.made:
             with contextlib.suppress(OSError):
-                os.rmdir(self.parent)
+                os.rmdir(folder)
         self.directory.cleanup()
 
 

@@ -72,6 +72,8 @@ struct bench {
 	char container[ROWS_MAX][CALL_NAME_MAX];
 	struct call last;
 	char container_id[80];
+	int open;				     /* calls that a row may come of */
+	void (*more)(struct courier_answer *answer); /* that is found; NULL: nothing */
 };
 
 static void on_call(void *user, const struct call *call, const char *model_id)
@@ -81,6 +83,7 @@ static void on_call(void *user, const struct call *call, const char *model_id)
 	(void)model_id;
 	assert_true(b->rows < ROWS_MAX);
 	b->last = *call;
+	b->open--;
 	slice_copy(b->container[b->rows++], CALL_NAME_MAX, slice_of(call->workload.container));
 	slice_copy(b->container_id, sizeof(b->container_id), slice_of(call->workload.container_id));
 	assert_int_equal(call->basis, BASIS_REPORTED_USAGE);
@@ -91,6 +94,13 @@ static void on_ignored(void *user, const char *provider, enum ignored_reason rea
 {
 	(void)user;
 	fail_msg("%s: ignored (%d)", provider, reason);
+}
+
+static void on_open(void *user, int change)
+{
+	struct bench *b = user;
+
+	b->open += change;
 }
 
 static void on_judge(void *user, uint32_t tgid, uint64_t ssl, bool watch)
@@ -105,6 +115,7 @@ static const struct pipeline_ops ops = {
 	.call = on_call,
 	.ignored = on_ignored,
 	.judge = on_judge,
+	.open = on_open,
 };
 
 static uint64_t own_start_ns(void)
@@ -221,6 +232,8 @@ static unsigned reply(struct bench *b, enum courier_result result, const char *n
 		assert_true(courier_request_read(&request, (struct slice){datagram, (size_t)n}));
 		courier_answer_make(&answer, &request, result);
 		courier_answer_text(&answer, COURIER_NAME, slice_of(name));
+		if (b->more)
+			b->more(&answer);
 		assert_int_equal(send(b->its, &answer, sizeof(answer), 0), sizeof(answer));
 		count++;
 	}
@@ -248,6 +261,67 @@ static void a_row_gets_the_name_of_its_container(void **state)
 	assert_int_equal(reply(b, COURIER_FOUND, "web"), 0);
 	bench_close(b);
 	assert_int_equal(b->rows, 2);
+}
+
+static void be_a_pod(struct courier_answer *answer)
+{
+	courier_answer_text(answer, COURIER_NAMESPACE, SLICE("shop"));
+	courier_answer_text(answer, COURIER_POD, SLICE("web-1"));
+	courier_answer_text(answer, COURIER_NODE, SLICE("node-7"));
+	courier_answer_tag(answer, SLICE("team"), SLICE("checkout"));
+	courier_answer_tag(answer, SLICE("workload"), SLICE("Deployment/web"));
+}
+
+static void check_pod(const struct call *call)
+{
+	assert_string_equal(call->workload.namespace_, "shop");
+	assert_string_equal(call->workload.pod, "web-1");
+	assert_string_equal(call->workload.container, "web");
+	assert_string_equal(call->workload.node, "node-7");
+	assert_int_equal(call->tags.count, 2);
+	assert_string_equal(call->tags.item[0].key, "team");
+	assert_string_equal(call->tags.item[0].value, "checkout");
+	assert_int_equal(call->tags.item[0].source, TAG_POD);
+	assert_string_equal(call->tags.item[1].value, "Deployment/web");
+}
+
+static void a_row_gets_its_pod_and_tags(void **state)
+{
+	struct bench *b = bench_open("0::/kubepods/pod1/" ID "\n", true);
+
+	(void)state;
+	b->more = be_a_pod;
+	call_at(b, START_NS);
+	assert_int_equal(reply(b, COURIER_FOUND, "web"), 1);
+	assert_int_equal(b->rows, 1);
+	check_pod(&b->last);
+	call_at(b, START_NS + NSEC_PER_SEC); /* known by now */
+	assert_int_equal(b->rows, 2);
+	check_pod(&b->last);
+	bench_close(b);
+}
+
+static void opt_out(struct courier_answer *answer)
+{
+	answer->ignored = 1;
+}
+
+static void a_container_that_opted_out_has_no_rows(void **state)
+{
+	struct bench *b = bench_open("0::/kubepods/pod1/" ID "\n", true);
+	uint64_t before = counter_get(COUNTER_OPTED_OUT_CALLS);
+
+	(void)state;
+	b->more = opt_out;
+	call_at(b, START_NS);
+	assert_int_equal(b->open, 1);
+	assert_int_equal(reply(b, COURIER_FOUND, "web"), 1);
+	call_at(b, START_NS + NSEC_PER_SEC);
+	assert_int_equal(b->rows, 0);
+	assert_int_equal(b->open, 0); /* no row of them is missed */
+	assert_int_equal(counter_get(COUNTER_OPTED_OUT_CALLS) - before, 2);
+	bench_close(b);
+	assert_int_equal(b->rows, 0);
 }
 
 static void a_row_without_an_answer_has_its_id_alone(void **state)
@@ -412,6 +486,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_row_gets_the_name_of_its_container),
+		cmocka_unit_test(a_row_gets_its_pod_and_tags),
+		cmocka_unit_test(a_container_that_opted_out_has_no_rows),
 		cmocka_unit_test(a_row_without_an_answer_has_its_id_alone),
 		cmocka_unit_test(an_engine_that_knows_nothing_releases_the_row),
 		cmocka_unit_test(held_rows_are_delivered_at_the_end),

@@ -13,10 +13,13 @@
 
 #include "agent/courier/libcurl.h"
 #include "engine.h"
+#include "server.h"
 
 #define ID    "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 #define OTHER "1123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 #define WEB   "[{\"Id\":\"" ID "\",\"Names\":[\"/web\"],\"Image\":\"nginx:1.25\"}]"
+
+static const struct label_rules no_rules;
 
 /* ---- the list ------------------------------------------------------------------------------- */
 
@@ -57,7 +60,8 @@ static void lists_are_read(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		struct courier_answer answer = {.result = COURIER_UNKNOWN};
 		bool broken;
-		bool found = containers_parse(slice_of(rows[i].json), ID, &answer, &broken);
+		bool found =
+			containers_parse(slice_of(rows[i].json), ID, &no_rules, &answer, &broken);
 
 		if (found != rows[i].found || broken != rows[i].broken ||
 		    strcmp(answer.text[COURIER_NAME], rows[i].name) != 0 ||
@@ -68,10 +72,47 @@ static void lists_are_read(void **state)
 	}
 }
 
+static void labels_are_read(void **state)
+{
+	char *const items[] = {(char[]){"com.example.team=team"}};
+	const struct label_rules rules = {items, 1};
+	static const char json[] =
+		"[{\"Id\":\"" ID "\",\"Names\":[\"/k8s_web_web-1_shop_0\"],\"Labels\":{"
+		"\"com.example.team\":\"checkout\",\"com.example.secret\":\"s\","
+		"\"tolltap.io/tags\":\"a=1, b = 2 ,c=,=d,e\",\"tolltap.io/ignore\":\"%s\","
+		"\"io.kubernetes.pod.namespace\":\"shop\",\"io.kubernetes.pod.name\":\"web-1\"%s}}"
+		"]";
+	char text[1024];
+	bool broken;
+
+	(void)state;
+	struct courier_answer answer = {0};
+
+	snprintf(text, sizeof(text), json, "false", "");
+	assert_true(containers_parse(slice_of(text), ID, &rules, &answer, &broken));
+	assert_int_equal(answer.tag_count, 3);
+	assert_string_equal(answer.tag[0].key, "team");
+	assert_string_equal(answer.tag[0].value, "checkout");
+	assert_string_equal(answer.tag[2].key, "b");
+	assert_string_equal(answer.tag[2].value, "2");
+	assert_int_equal(answer.ignored, 0);
+	/* Not all that names a container of a pod: it is the engine's. */
+	assert_string_equal(answer.text[COURIER_NAME], "k8s_web_web-1_shop_0");
+	assert_string_equal(answer.text[COURIER_POD], "");
+	answer = (struct courier_answer){0};
+	snprintf(text, sizeof(text), json, "true", ",\"io.kubernetes.container.name\":\"web\"");
+	assert_true(containers_parse(slice_of(text), ID, &rules, &answer, &broken));
+	assert_int_equal(answer.ignored, 1);
+	assert_string_equal(answer.text[COURIER_NAME], "web");
+	assert_string_equal(answer.text[COURIER_NAMESPACE], "shop");
+	assert_string_equal(answer.text[COURIER_POD], "web-1");
+}
+
 /* ---- look-ups ------------------------------------------------------------------------------- */
 
 struct bench {
 	struct fetcher *fetcher;
+	struct kubelet *kubelet;
 	struct containers *containers;
 	unsigned answers;
 	struct courier_answer last;
@@ -85,17 +126,26 @@ static void on_answer(void *user, const struct courier_answer *answer)
 	b->last = *answer;
 }
 
+static const char *kubelet_url; /* of the next bench; NULL: none is asked */
+
 static void bench_open(struct bench *b, char *const *sockets, size_t count)
 {
+	const struct kubelet_opts kubelet = {.url = kubelet_url,
+					     .token_file = "/nonexistent/token"};
+	struct containers_opts opts = {.sockets = sockets, .socket_count = count};
+
 	*b = (struct bench){0};
 	assert_int_equal(fetcher_new(&b->fetcher), 0);
-	assert_int_equal(containers_new(&b->containers, b->fetcher, sockets, count, on_answer, b),
-			 0);
+	if (kubelet_url)
+		assert_int_equal(kubelet_new(&b->kubelet, b->fetcher, &kubelet), 0);
+	opts.kubelet = b->kubelet;
+	assert_int_equal(containers_new(&b->containers, b->fetcher, &opts, on_answer, b), 0);
 }
 
 static void bench_close(struct bench *b)
 {
 	containers_free(b->containers);
+	kubelet_free(b->kubelet);
 	fetcher_free(b->fetcher);
 }
 
@@ -107,12 +157,17 @@ static int64_t now_ms(void)
 	return ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
+static uint64_t now_ns(void)
+{
+	return (uint64_t)now_ms() * NSEC_PER_MSEC;
+}
+
 static void start(struct bench *b, uint64_t id)
 {
 	struct courier_request request;
 
 	assert_true(courier_request_make(&request, id, COURIER_CONTAINER, SLICE(ID)));
-	containers_look_up(b->containers, &request);
+	containers_look_up(b->containers, &request, now_ns());
 }
 
 /* Until so many answers came; it takes no longer than the fetcher allows. */
@@ -120,8 +175,11 @@ static void wait_answers(struct bench *b, unsigned count)
 {
 	int64_t deadline = now_ms() + FETCH_MS_MAX + 3000;
 
-	while (b->answers < count && now_ms() < deadline)
+	while (b->answers < count && now_ms() < deadline) {
+		if (b->kubelet)
+			kubelet_run(b->kubelet, now_ns());
 		assert_int_equal(fetcher_run(b->fetcher, NULL, 0, 100), 0);
+	}
 	assert_int_equal(b->answers, count);
 }
 
@@ -342,6 +400,70 @@ static void look_ups_are_bounded(void **state)
 	engine_stop(&e);
 }
 
+/* ---- beside the kubelet --------------------------------------------------------------------- */
+
+#define OF_POD                                                                               \
+	"[{\"Id\":\"" ID "\",\"Names\":[\"/k8s_web_0\"],\"Labels\":{"                        \
+	"\"io.kubernetes.pod.namespace\":\"shop\",\"io.kubernetes.pod.name\":\"by-engine\"," \
+	"\"io.kubernetes.container.name\":\"web\"}}]"
+
+static void look_up_beside(struct bench *b, const char *engine, const char *kubelet)
+{
+	struct server s;
+	struct engine e;
+	char url[64];
+
+	engine_start(&e, engine);
+	server_start(&s, kubelet);
+	snprintf(url, sizeof(url), "http://127.0.0.1:%u", s.port);
+	kubelet_url = url;
+	look_up_at(b, &e);
+	kubelet_url = NULL;
+	server_stop(&s);
+	engine_stop(&e);
+}
+
+static void the_kubelet_has_the_last_word_of_pods(void **state)
+{
+	static const struct {
+		const char *engine, *kubelet, *pod, *container;
+		enum courier_result result;
+	} rows[] = {
+		{HTTP_OK(OF_POD), LIST(POD(ID, "web-1")), "web-1", "c", COURIER_FOUND},
+		{HTTP_OK(OF_POD), LIST(POD(OTHER, "web-1")), "by-engine", "web", COURIER_FOUND},
+		{HTTP_OK(OF_POD), "HTTP/1.1 403 No\r\nConnection: close\r\n\r\n", "by-engine",
+		 "web", COURIER_FOUND},
+		{HTTP_OK("[]"), LIST(POD(ID, "web-1")), "web-1", "c", COURIER_FOUND},
+		{HTTP_OK(WEB), LIST(POD(OTHER, "web-1")), "", "web", COURIER_FOUND},
+		{HTTP_OK("[]"), LIST(POD(OTHER, "web-1")), "", "", COURIER_UNKNOWN},
+		{HTTP_OK("[]"), "", "", "", COURIER_FAILED},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct bench b;
+
+		look_up_beside(&b, rows[i].engine, rows[i].kubelet);
+		if (b.last.result != rows[i].result ||
+		    strcmp(b.last.text[COURIER_POD], rows[i].pod) != 0 ||
+		    strcmp(b.last.text[COURIER_NAME], rows[i].container) != 0)
+			fail_msg("row %zu: %u, pod '%s', container '%s'", i, b.last.result,
+				 b.last.text[COURIER_POD], b.last.text[COURIER_NAME]);
+	}
+}
+
+/* The name of a container that is the engine's own does not wait for a kubelet that hangs. */
+static void an_engines_own_container_waits_for_no_kubelet(void **state)
+{
+	int64_t started = now_ms();
+	struct bench b;
+
+	(void)state;
+	look_up_beside(&b, HTTP_OK(WEB), NULL);
+	assert_int_equal(b.last.result, COURIER_FOUND);
+	assert_true(now_ms() - started < FETCH_MS_MAX / 2);
+}
+
 static int load(void **state)
 {
 	char err[256];
@@ -354,6 +476,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(lists_are_read),
+		cmocka_unit_test(labels_are_read),
 		cmocka_unit_test(a_name_is_found),
 		cmocka_unit_test(other_answers_have_their_result),
 		cmocka_unit_test(a_redirect_is_not_followed),
@@ -364,6 +487,8 @@ int main(void)
 		cmocka_unit_test(none_asks_nobody),
 		cmocka_unit_test(a_closed_socket_is_named),
 		cmocka_unit_test(look_ups_are_bounded),
+		cmocka_unit_test(the_kubelet_has_the_last_word_of_pods),
+		cmocka_unit_test(an_engines_own_container_waits_for_no_kubelet),
 	};
 
 	return cmocka_run_group_tests_name("containers", tests, load, NULL);

@@ -31,7 +31,8 @@ static bool without_libcurl; /* the next ones have none */
 /* The child's whole life: what it is told comes as arguments. */
 static int run(int channel_fd, char *socket)
 {
-	const struct courier_opts opts = {&socket, 1};
+	const struct courier_opts opts = {.container_sockets = &socket,
+					  .container_socket_count = 1};
 	const struct sandbox_drop drop = {.parent = getppid()};
 	char err[SANDBOX_ERROR_MAX] = "";
 
@@ -113,7 +114,7 @@ static void ask(struct process *p, uint64_t id)
 static bool hear(struct process *p, struct courier_answer *out, int timeout_ms)
 {
 	struct pollfd fd = {.fd = p->ours, .events = POLLIN};
-	char datagram[1024];
+	char datagram[sizeof(struct courier_answer) + 1];
 	ssize_t n;
 
 	if (poll(&fd, 1, timeout_ms) != 1)

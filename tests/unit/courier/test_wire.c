@@ -3,6 +3,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <cmocka.h>
 
 #define ID "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
@@ -154,6 +155,61 @@ static void texts_of_others_are_cleaned(void **state)
 	assert_int_equal(strlen(out.text[COURIER_NAME]), COURIER_TEXT_MAX - 2);
 }
 
+static void bad_tags_are_refused(void **state)
+{
+	struct courier_answer good = answer(COURIER_FOUND, "web"), out, bad;
+
+	(void)state;
+	courier_answer_tag(&good, SLICE("team"), SLICE("checkout"));
+	assert_true(courier_answer_read(&out, BYTES(good)));
+	assert_int_equal(out.tag_count, 1);
+#define REFUSE(change) \
+	bad = good;    \
+	change;        \
+	assert_false(courier_answer_read(&out, BYTES(bad)))
+	REFUSE(bad.tag_count = 0); /* one behind the last */
+	REFUSE(bad.tag_count = 2); /* one without key and value */
+	REFUSE(bad.tag_count = COURIER_TAGS_MAX + 1);
+	REFUSE(bad.tag[0].key[0] = '\x1b');
+	REFUSE(memset(bad.tag[0].key, 'a', COURIER_TAG_KEY_MAX));
+	REFUSE(bad.tag[0].value[20] = 'x');
+	REFUSE(memset(bad.tag[0].value, 0, COURIER_TEXT_MAX));
+	REFUSE(bad.tag[COURIER_TAGS_MAX - 1].value[7] = 'x');
+	REFUSE(bad.ignored = 2);
+	bad = answer(COURIER_UNKNOWN, "");
+	assert_true(courier_answer_read(&out, BYTES(bad)));
+	REFUSE(bad = answer(COURIER_UNKNOWN, ""); bad.ignored = 1);
+	REFUSE(bad = answer(COURIER_FAILED, ""); courier_answer_tag(&bad, SLICE("a"), SLICE("b")));
+#undef REFUSE
+}
+
+/* Whatever the tags, the answer made of them is valid. */
+static void tags_are_cleaned_and_bounded(void **state)
+{
+	struct courier_answer said = answer(COURIER_FOUND, "web"), out;
+	char longest[400], key[8];
+
+	(void)state;
+	memset(longest, 'k', sizeof(longest));
+	courier_answer_tag(&said, SLICE("a\x1b"), SLICE("\xff"));
+	courier_answer_tag(&said, (struct slice){longest, sizeof(longest)},
+			   (struct slice){longest, sizeof(longest)});
+	courier_answer_tag(&said, SLICE(""), SLICE("v"));
+	courier_answer_tag(&said, SLICE("k"), SLICE(""));
+	assert_int_equal(said.tag_count, 2);
+	courier_answer_tag(&said, SLICE("a\x1b"), SLICE("again"));
+	assert_int_equal(said.tag_count, 2);
+	assert_string_equal(said.tag[0].value, "again");
+	for (int i = 0; i < 2 * COURIER_TAGS_MAX; i++) {
+		snprintf(key, sizeof(key), "k%d", i);
+		courier_answer_tag(&said, slice_of(key), SLICE("v"));
+	}
+	assert_int_equal(said.tag_count, COURIER_TAGS_MAX);
+	courier_answer_tag(&said, SLICE("k0"), SLICE("w")); /* full, but there is this one */
+	assert_string_equal(said.tag[2].value, "w");
+	assert_true(courier_answer_read(&out, BYTES(said)));
+}
+
 /* A text that replaces a longer one leaves nothing of it behind its end. */
 static void texts_are_replaced_whole(void **state)
 {
@@ -174,6 +230,8 @@ int main(void)
 		cmocka_unit_test(bad_answers_are_refused),
 		cmocka_unit_test(texts_of_others_are_cleaned),
 		cmocka_unit_test(texts_are_replaced_whole),
+		cmocka_unit_test(bad_tags_are_refused),
+		cmocka_unit_test(tags_are_cleaned_and_bounded),
 	};
 
 	return cmocka_run_group_tests_name("wire", tests, NULL, NULL);
