@@ -10,9 +10,8 @@
 
 #include "agent/courier/wire.h"
 
-#define COURIER_OUTSTANDING_MAX 64
-#define COURIER_PATIENCE_NS	(3 * NSEC_PER_SEC) /* longer than the courier gives its sources */
-#define COURIER_ANSWERS_MAX	64		   /* read at once; a flood waits its turn */
+#define COURIER_PATIENCE_NS (3 * NSEC_PER_SEC) /* longer than the courier gives its sources */
+#define COURIER_ANSWERS_MAX 64		       /* read at once; a flood waits its turn */
 
 struct courier_client;
 

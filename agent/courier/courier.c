@@ -139,6 +139,14 @@ static int wait_any(struct courier *c)
 	return poll(polled, ARRAY_LEN(polled), IDLE_MS) < 0 && errno != EINTR ? -errno : 0;
 }
 
+/* A kernel that grants less lets answers be lost, which is logged. */
+static void make_room(const struct courier *c)
+{
+	const int bytes = COURIER_SEND_BYTES;
+
+	(void)setsockopt(c->channel_fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
+}
+
 static int serve(struct courier *c)
 {
 	while (!c->stop) {
@@ -195,6 +203,7 @@ int courier_run(int channel_fd, const struct courier_opts *opts)
 	struct courier c = {.channel_fd = channel_fd, .signal_fd = -1};
 	int rc;
 
+	make_room(&c);
 	c.signal_fd = open_signals();
 	rc = c.signal_fd < 0 ? c.signal_fd : open_sources(&c, opts);
 	if (!rc)

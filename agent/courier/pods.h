@@ -10,7 +10,8 @@
 
 #include "agent/courier/labels.h"
 
-#define PODS_CONTAINERS_MAX 2048 /* kept of one list, 3 KiB each; a node runs 110 pods by default \
+#define PODS_CONTAINERS_MAX                                                                       \
+	2048			 /* kept of one list, 3 KiB each; a node runs 110 pods by default \
 				  */
 #define PODS_VALUES_MAX 1000000u /* of JSON in one list, about 64 bytes each while it is read */
 

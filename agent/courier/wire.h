@@ -17,6 +17,8 @@
 #define COURIER_TAG_KEY_MAX  64
 #define COURIER_TAGS_MAX     12
 
+#define COURIER_OUTSTANDING_MAX 64 /* requests of one worker that are not answered yet */
+
 enum courier_kind {
 	COURIER_CONTAINER, /* key: id of a container; texts: its name, image and pod */
 	COURIER_KINDS
@@ -63,6 +65,9 @@ struct courier_answer {
 	uint32_t tag_count; /* 0 unless found */
 	struct courier_tag tag[COURIER_TAGS_MAX];
 };
+
+/* What the courier's socket is to hold: answers to all that, though nobody reads them. */
+#define COURIER_SEND_BYTES (COURIER_OUTSTANDING_MAX * (int)sizeof(struct courier_answer))
 
 /* False, with *out unchanged, when the key is none of this kind. */
 bool courier_request_make(struct courier_request *out, uint64_t id, enum courier_kind kind,

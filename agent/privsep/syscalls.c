@@ -242,7 +242,7 @@ static const struct syscall_rule call_rules[] = {
 	ANY(recvmmsg, "answers"),
 	ANY(shutdown, "the end of a look-up"),
 	ANY(getsockopt, "errors of a connection"),
-	ANY(setsockopt, "keep-alive, and errors of the resolver"),
+	ANY(setsockopt, "keep-alive, errors of the resolver, room for answers"),
 	ANY(getsockname, "libcurl asks for it"),
 	ANY(getpeername, "libcurl asks for it"),
 };

@@ -249,10 +249,13 @@ static void a_flood_waits_its_turn(void **state)
 	unsigned sent = 0, runs = 0;
 	struct courier_answer answer;
 	uint64_t stale;
+	const int bytes = COURIER_SEND_BYTES;
 	struct pair p;
 
 	(void)state;
 	pair_open(&p);
+	/* As the courier does it. */
+	assert_int_equal(setsockopt(p.courier, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes)), 0);
 	courier_answer_make(&answer, &to, COURIER_UNKNOWN);
 	while (send(p.courier, &answer, sizeof(answer), MSG_DONTWAIT) > 0)
 		sent++;

@@ -167,6 +167,27 @@ static void requests_wait_for_their_turn(void **state)
 	engine_stop(&e);
 }
 
+/* As many as a worker may ask for at once wait in the socket until it reads them. */
+static void answers_wait_until_they_are_read(void **state)
+{
+	struct courier_answer answer;
+	struct process p;
+	struct engine e;
+
+	(void)state;
+	engine_start(&e, HTTP_OK(WEB));
+	process_new(&p, e.path);
+	for (uint64_t i = 0; i < COURIER_OUTSTANDING_MAX; i++)
+		ask(&p, i);
+	for (int i = 0; i < 500 && e.served < COURIER_OUTSTANDING_MAX; i++)
+		usleep(10000);
+	usleep(300000);
+	for (int i = 0; i < COURIER_OUTSTANDING_MAX; i++)
+		assert_true(hear(&p, &answer, 1000));
+	process_end(&p);
+	engine_stop(&e);
+}
+
 static void what_is_no_request_is_dropped(void **state)
 {
 	struct courier_request bad = {.kind = COURIER_KINDS};
@@ -292,6 +313,7 @@ static void it_works_in_its_sandbox(void **state)
 	sealed = true;
 	it_answers_and_ends_when_told(state);
 	requests_wait_for_their_turn(state);
+	answers_wait_until_they_are_read(state);
 	its_successor_takes_over(state);
 	sealed = false;
 }
@@ -302,6 +324,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(libcurl_is_not_linked),
 		cmocka_unit_test(it_answers_and_ends_when_told),
 		cmocka_unit_test(requests_wait_for_their_turn),
+		cmocka_unit_test(answers_wait_until_they_are_read),
 		cmocka_unit_test(what_is_no_request_is_dropped),
 		cmocka_unit_test(it_ends_with_the_channel),
 		cmocka_unit_test(its_successor_takes_over),

@@ -187,7 +187,7 @@ static void bad_tags_are_refused(void **state)
 static void tags_are_cleaned_and_bounded(void **state)
 {
 	struct courier_answer said = answer(COURIER_FOUND, "web"), out;
-	char longest[400], key[8];
+	char longest[400], key[16];
 
 	(void)state;
 	memset(longest, 'k', sizeof(longest));
