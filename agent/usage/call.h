@@ -167,6 +167,7 @@ struct workload {
 	char namespace_[CALL_NAME_MAX];
 	char pod[CALL_NAME_MAX];
 	char container[CALL_NAME_MAX];
+	char owner[CALL_NAME_MAX]; /* what made the pod: "deployment/api" */
 	char node[CALL_NAME_MAX];
 	bool ignored; /* its container's label says that no call of it is to be recorded */
 };
