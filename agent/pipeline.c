@@ -131,6 +131,23 @@ static void on_settled(void *user, struct call *call, uint64_t ended_ns)
 		held_calls_add(p->held, call, ended_ns);
 }
 
+static void on_asked(void *user, const struct conn_id *conn, const struct call *asked)
+{
+	struct pipeline *p = user;
+	struct call call;
+
+	if (!p->ops->asked)
+		return;
+	call = *asked;
+	if (!call.model[0])
+		slice_copy(call.model, sizeof(call.model), slice_of(call.model_requested));
+	if (!call.model[0]) /* it reads back what was asked for before */
+		return;
+	attribution_fill(p->attribution, conn, &call);
+	(void)attribution_name(p->attribution, &call.workload);
+	p->ops->asked(p->user, &call, catalog_model_id(p->catalog, &call));
+}
+
 static void on_ignored(void *user, const char *provider, enum ignored_reason reason)
 {
 	struct pipeline *p = user;
@@ -170,6 +187,7 @@ static bool on_may_be_lost(void *user, uint64_t from_ns, uint64_t until_ns)
 
 static const struct exchange_ops exchange_ops = {
 	.done = on_done,
+	.asked = on_asked,
 	.ignored = on_ignored,
 	.judged = on_judged,
 	.may_be_lost = on_may_be_lost,
@@ -287,6 +305,11 @@ void pipeline_process_exited(struct pipeline *p, uint32_t pid, uint64_t now_ns)
 {
 	conn_table_process_exit(p->conns, pid, now_ns);
 	attribution_exit(p->attribution, pid, now_ns);
+}
+
+void pipeline_each_living(const struct pipeline *p, attribution_told *told, void *user)
+{
+	attribution_each_living(p->attribution, told, user);
 }
 
 void pipeline_tick(struct pipeline *p, uint64_t now_ns)

@@ -24,6 +24,8 @@ struct tokenizers;
 struct pipeline_ops {
 	/* A finished, attributed and priced call, and its model's id in the price table or NULL. */
 	void (*call)(void *user, const struct call *call, const char *model_id);
+	/* A request for a model went out: its call, as far as it is known by then. Optional. */
+	void (*asked)(void *user, const struct call *call, const char *model_id);
 	void (*ignored)(void *user, const char *provider, enum ignored_reason reason);
 	/* A row may come (+1), or none will any more (-1); call ends one by itself. Optional. */
 	void (*open)(void *user, int change);
@@ -61,6 +63,8 @@ void pipeline_process_exited(struct pipeline *p, uint32_t pid, uint64_t now_ns);
 void pipeline_tick(struct pipeline *p, uint64_t now_ns);
 /* The courier's client has something to read (courier_client_fd). */
 void pipeline_courier_ready(struct pipeline *p);
+/* Tells the workload of each known process that has not ended. */
+void pipeline_each_living(const struct pipeline *p, attribution_told *told, void *user);
 void pipeline_set_wall_offset(struct pipeline *p, int64_t wall_minus_mono_ns);
 
 /* As attribution_allow_arguments. */

@@ -47,6 +47,13 @@ static void on_counted(void *user, const struct call *call, const char *model_id
 	aggregate_add(w->aggregate, call, model_id);
 }
 
+static void on_asked(void *user, const struct call *call, const char *model_id)
+{
+	struct worker *w = user;
+
+	aggregate_expect(w->aggregate, call, model_id);
+}
+
 static void on_ignored(void *user, const char *provider, enum ignored_reason reason)
 {
 	struct worker *w = user;
@@ -80,6 +87,7 @@ static void on_metered(void *user, uint32_t pid)
 
 static const struct pipeline_ops pipeline_ops = {
 	.call = on_call,
+	.asked = on_asked,
 	.may_be_lost = worker_may_be_lost,
 	.ignored = on_ignored,
 	.judge = on_judge,
@@ -307,13 +315,26 @@ static int start_broker(struct worker *w)
 	return EXIT_FAILED;
 }
 
+static void each_living(void *user, workload_fn *told, void *told_user)
+{
+	pipeline_each_living(user, told, told_user);
+}
+
+static void refresh_metrics(void *user)
+{
+	struct worker *w = user;
+
+	worker_refresh_counters(w);
+	aggregate_settle(w->aggregate, clock_mono_ns(), each_living, w->pipeline);
+}
+
 static int start_http(struct worker *w)
 {
 	struct http_env env = {
 		.aggregate = w->aggregate,
 		.ready = worker_is_ready,
 		.status_json = worker_status_text,
-		.refresh = worker_refresh_counters,
+		.refresh = refresh_metrics,
 		.user = w,
 	};
 
@@ -351,6 +372,23 @@ static int start_capture(struct worker *w)
 	return EXIT_OK;
 }
 
+static int start_metrics(struct worker *w)
+{
+	const struct config *c = w->config;
+	char err[CONFIG_ERROR_MAX] = "out of memory";
+
+	if (aggregate_new(&w->aggregate) < 0)
+		return start_failed(EXIT_FAILED, err);
+	if (aggregate_set_labels(w->aggregate, c->metrics_level,
+				 (const char *const *)c->metrics_tags, c->metrics_tag_count, err,
+				 sizeof(err)) < 0)
+		return start_failed(EXIT_CONFIG, err);
+	ledger_on_counted(w->ledger, on_counted, w);
+	aggregate_set_prices(w->aggregate, catalog_sha256(pipeline_catalog(w->pipeline)));
+	aggregate_set_standing(w->aggregate, ledger_standing(w->ledger));
+	return EXIT_OK;
+}
+
 /* Tables, ledger and what is between them. */
 static int start_books(struct worker *w)
 {
@@ -370,12 +408,7 @@ static int start_books(struct worker *w)
 	provider_table_free(providers);
 	if (code != EXIT_OK)
 		return code;
-	if (!w->pipeline || aggregate_new(&w->aggregate) < 0)
-		return start_failed(EXIT_FAILED, "out of memory");
-	ledger_on_counted(w->ledger, on_counted, w);
-	aggregate_set_prices(w->aggregate, catalog_sha256(pipeline_catalog(w->pipeline)));
-	aggregate_set_standing(w->aggregate, ledger_standing(w->ledger));
-	return EXIT_OK;
+	return w->pipeline ? start_metrics(w) : start_failed(EXIT_FAILED, "out of memory");
 }
 
 /*

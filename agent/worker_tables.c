@@ -102,7 +102,7 @@ void worker_reload(struct worker *w)
 		counter_add(COUNTER_CONFIG_RELOADS, 1);
 		log_info("reload",
 			 "hosts, prices, patterns of arguments and log level are reloaded; "
-			 "storage, address and capture options need a restart");
+			 "storage, address, capture and metrics options need a restart");
 	}
 	argument_patterns_free(arguments);
 	provider_table_free(providers);

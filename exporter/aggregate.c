@@ -1,183 +1,78 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A family is a hash table from label text to value. Label values come from closed sets (tables of
- * providers, prices, operations, reasons) or from the host (units, pods); a family that is full
- * adds to its overflow series instead, so that no money and no count is lost.
+ * What a call adds to which family (exporter/families.h), and the exposition of all of it. Label
+ * values come from closed sets (tables of providers, prices, operations, reasons), from the host
+ * (workloads, exporter/bearers.h) or from tags that the operator named (exporter/tag_labels.h).
  */
 #include "exporter/aggregate.h"
 
 #include "agent/base/counters.h"
 #include "exporter/process.h"
-#include "exporter/promtext.h"
+#include "exporter/series.h"
 #include "exporter/standing.h"
+#include "exporter/tag_labels.h"
 
 #include <errno.h>
 #include <pthread.h>
-#include <stdarg.h>
+#include <stdio.h>
 #include <time.h>
-
-#define uthash_nonfatal_oom(series) ((series)->detached = true)
-#include "agent/base/hash.h"
 
 #ifndef TOLLTAP_VERSION
 #define TOLLTAP_VERSION "0.0.0"
 #endif
 
-enum family {
-	FAMILY_COST,
-	FAMILY_DIFFERENCE,
-	FAMILY_SUBSCRIPTION,
-	FAMILY_TOKENS,
-	FAMILY_REQUESTS,
-	FAMILY_ERRORS,
-	FAMILY_DURATION,
-	FAMILY_FIRST_TOKEN,
-	FAMILY_UNPRICED,
-	FAMILY_USAGE_MISSING,
-	FAMILY_IGNORED,
-	FAMILIES
-};
-
-enum value_kind { VALUE_COUNT, VALUE_PICO, VALUE_HISTOGRAM };
-
-static const struct {
-	struct prom_family prom;
-	enum value_kind kind;
-	const char *labels[8]; /* names, for the overflow series */
-} families[FAMILIES] = {
-	[FAMILY_COST] = {{"tolltap_cost_usd", PROM_COUNTER,
-			  "Cost of calls in US dollars; a lower bound for the bases estimated, "
-			  "partial and unpriced."},
-			 VALUE_PICO,
-			 {"provider", "model", "basis"}},
-	[FAMILY_DIFFERENCE] =
-		{{"tolltap_cost_difference_usd", PROM_COUNTER,
-		  "What providers say calls cost beyond their list price (above), or short of it "
-		  "(below)."},
-		 VALUE_PICO,
-		 {"provider", "model", "basis", "direction"}},
-	[FAMILY_SUBSCRIPTION] =
-		{{"tolltap_subscription_list_usd", PROM_COUNTER,
-		  "List price of calls covered by a subscription; in no other sum."},
-		 VALUE_PICO,
-		 {"provider", "model"}},
-	[FAMILY_TOKENS] = {{"tolltap_tokens", PROM_COUNTER, "Tokens by disjoint kind."},
-			   VALUE_COUNT,
-			   {"provider", "model", "kind"}},
-	[FAMILY_REQUESTS] = {{"tolltap_requests", PROM_COUNTER, "Metered calls."},
-			     VALUE_COUNT,
-			     {"provider", "model", "operation", "status", "outcome"}},
-	[FAMILY_ERRORS] = {{"tolltap_request_errors", PROM_COUNTER, "Calls that failed."},
-			   VALUE_COUNT,
-			   {"reason"}},
-	[FAMILY_DURATION] = {{"tolltap_request_duration_seconds", PROM_HISTOGRAM,
-			      "From the request's first byte to the answer's last."},
-			     VALUE_HISTOGRAM,
-			     {"provider", "model", "operation"}},
-	[FAMILY_FIRST_TOKEN] = {{"tolltap_time_to_first_token_seconds", PROM_HISTOGRAM,
-				 "From the request's first byte to the first token of the answer."},
-				VALUE_HISTOGRAM,
-				{"provider", "model", "operation"}},
-	[FAMILY_UNPRICED] = {{"tolltap_unpriced_calls", PROM_COUNTER,
-			      "Calls with usage but no price, by reason."},
-			     VALUE_COUNT,
-			     {"reason", "provider"}},
-	[FAMILY_USAGE_MISSING] = {{"tolltap_usage_missing", PROM_COUNTER,
-				   "Calls whose usage is not known or not whole, by reason."},
-				  VALUE_COUNT,
-				  {"reason"}},
-	[FAMILY_IGNORED] = {{"tolltap_requests_ignored", PROM_COUNTER,
-			     "Requests to known hosts that are not billable calls."},
-			    VALUE_COUNT,
-			    {"provider", "reason"}},
-};
-
-struct series {
-	char *labels;
-	union {
-		uint64_t count;
-		pusd_sum pico;
-		struct prom_histogram histogram;
-	};
-	bool detached; /* the table could not take it */
-	UT_hash_handle hh;
-};
-
 struct aggregate {
 	pthread_mutex_t lock;
-	struct series *series[FAMILIES];
-	struct series overflow[FAMILIES];
-	bool overflowed[FAMILIES];
+	struct bearers bearers;
+	struct series_set series[FAMILIES];
+	struct tag_labels *tags;
 	int64_t started_us;
 	char prices_sha256[65];
 	struct standing *standing; /* the ledger's, or NULL */
 };
 
-/* ---- series ------------------------------------------------------------------------------ */
+/* What all series of a call have in common; no call: those of the node. */
+struct about {
+	struct bearer *bearer; /* held */
+	struct text tags;
+};
 
-static struct series *series_make(struct aggregate *a, enum family family, const char *labels)
+static void about_begin(struct aggregate *a, const struct call *call, struct about *about)
 {
-	struct series *series = calloc(1, sizeof(*series));
-
-	if (!series)
-		return NULL;
-	series->labels = strdup(labels);
-	if (series->labels)
-		HASH_ADD_KEYPTR(hh, a->series[family], series->labels, strlen(series->labels),
-				series);
-	if (!series->labels || series->detached) {
-		free(series->labels);
-		free(series);
-		return NULL;
-	}
-	return series;
+	about->bearer = bearer_of(&a->bearers, call_payer(call));
+	about->tags = TEXT_INIT(PROMTEXT_LABELS_MAX);
+	tag_labels_put(a->tags, &call->tags, &about->tags);
 }
 
-/* The series with these labels, made if new; the overflow series when it cannot be made. */
-static struct series *series_get(struct aggregate *a, enum family family, struct text *labels)
+static void about_end(struct aggregate *a, struct about *about)
 {
-	const char *text = text_cstr(labels);
-	struct series *series = NULL;
-
-	if (text)
-		HASH_FIND(hh, a->series[family], text, labels->len, series);
-	if (text && !series && HASH_COUNT(a->series[family]) < AGGREGATE_SERIES_MAX)
-		series = series_make(a, family, text);
-	if (series)
-		return series;
-	a->overflowed[family] = true;
-	return &a->overflow[family];
+	bearer_drop(&a->bearers, about->bearer);
+	text_free(&about->tags);
 }
 
-static void put_workload(struct text *labels, const struct workload *w)
-{
-	if (*w->pod) {
-		promtext_label(labels, "namespace", w->namespace_);
-		promtext_label(labels, "pod", w->pod);
-		promtext_label(labels, "container", w->container);
-	} else {
-		promtext_label(labels, "unit", w->unit);
-	}
-}
+/* Values of a family's own labels, in the order of its row. */
+#define VALUES(...) ((const char *const[]){__VA_ARGS__, NULL})
 
-/* The series of these labels: pairs of name and value, ended by NULL, then the workload's. */
-__attribute__((sentinel)) static struct series *find(struct aggregate *a, enum family family,
-						     const struct workload *w, ...)
+/* The value under these labels, 0 if it is new. `about` may be NULL. */
+static union series_value *find(struct aggregate *a, enum family family, const struct about *about,
+				const char *const *values)
 {
+	const struct family_row *row = &families[family];
 	struct text labels = TEXT_INIT(PROMTEXT_LABELS_MAX);
-	struct series *series;
-	const char *name;
-	va_list pairs;
+	union series_value *value;
 
-	va_start(pairs, w);
-	while ((name = va_arg(pairs, const char *)))
-		promtext_label(&labels, name, va_arg(pairs, const char *));
-	va_end(pairs);
-	if (w)
-		put_workload(&labels, w);
-	series = series_get(a, family, &labels);
+	for (size_t i = 0; values[i] && row->labels[i]; i++)
+		promtext_label(&labels, row->labels[i], values[i]);
+	if (about && row->tags && about->tags.len) {
+		text_puts(&labels, labels.len ? "," : "");
+		text_append(&labels, about->tags.ptr, about->tags.len);
+	}
+	if (about && row->tags && about->tags.failed)
+		labels.failed = true;
+	value = series_get(&a->series[family], text_cstr(&labels),
+			   about && row->workload ? about->bearer : NULL);
 	text_free(&labels);
-	return series;
+	return value;
 }
 
 /* ---- what a call adds ------------------------------------------------------------------- */
@@ -214,16 +109,17 @@ static const char *error_reason(const struct call *call)
 	return call->status >= 200 && call->status < 300 ? "in_stream" : "other";
 }
 
-static void add_cost(struct aggregate *a, const struct call *call, const char *model)
+static void add_cost(struct aggregate *a, const struct about *about, const struct call *call,
+		     const char *model)
 {
-	struct series *cost = find(a, FAMILY_COST, call_payer(call), "provider", call->provider,
-				   "model", model, "basis", basis_names[call->basis], NULL);
+	union series_value *cost = find(a, FAMILY_COST, about,
+					VALUES(call->provider, model, basis_names[call->basis]));
 
 	if (call->cost.cost_pusd > 0)
 		cost->pico += call->cost.cost_pusd;
 	if (call->billing_mode == BILLING_SUBSCRIPTION && call->cost.list_pusd >= 0)
-		find(a, FAMILY_SUBSCRIPTION, NULL, "provider", call->provider, "model", model, NULL)
-			->pico += call->cost.list_pusd;
+		find(a, FAMILY_SUBSCRIPTION, about, VALUES(call->provider, model))->pico +=
+			call->cost.list_pusd;
 }
 
 /*
@@ -237,102 +133,145 @@ static void add_difference(struct aggregate *a, const struct call *call, const c
 	int64_t told = call->usage.provider_cost_pusd, listed = call->cost.list_pusd;
 
 	for (size_t i = 0; i < ARRAY_LEN(directions) && whole && told >= 0 && listed >= 0; i++) {
-		struct series *series =
-			find(a, FAMILY_DIFFERENCE, NULL, "provider", call->provider, "model", model,
-			     "basis", basis_names[call->basis], "direction", directions[i], NULL);
+		union series_value *value = find(
+			a, FAMILY_DIFFERENCE, NULL,
+			VALUES(call->provider, model, basis_names[call->basis], directions[i]));
 
 		if ((told > listed) == (i == 0))
-			series->pico += told > listed ? told - listed : listed - told;
+			value->pico += told > listed ? told - listed : listed - told;
 	}
 }
 
-static void add_tokens(struct aggregate *a, const struct call *call, const char *model)
+static void add_tokens(struct aggregate *a, const struct about *about, const struct call *call,
+		       const char *model)
 {
 	for (int i = 0; call->usage.known && i < TOKEN_KINDS; i++) {
-		struct series *series;
+		union series_value *value;
 
 		if (call->usage.tokens[i] <= 0)
 			continue;
-		series = find(a, FAMILY_TOKENS, NULL, "provider", call->provider, "model", model,
-			      "kind", token_kind_names[i], NULL);
-		if (__builtin_add_overflow(series->count, (uint64_t)call->usage.tokens[i],
-					   &series->count))
-			series->count = UINT64_MAX;
+		value = find(a, FAMILY_TOKENS, about,
+			     VALUES(call->provider, model, token_kind_names[i]));
+		if (__builtin_add_overflow(value->count, (uint64_t)call->usage.tokens[i],
+					   &value->count))
+			value->count = UINT64_MAX;
 	}
 }
 
 static void add_times(struct aggregate *a, const struct call *call, const char *model)
 {
-	prom_histogram_add(&find(a, FAMILY_DURATION, NULL, "provider", call->provider, "model",
-				 model, "operation", call->operation, NULL)
-				    ->histogram,
-			   call->duration_us);
+	const char *const *values = VALUES(call->provider, model, call->operation);
+
+	prom_histogram_add(&find(a, FAMILY_DURATION, NULL, values)->histogram, call->duration_us);
 	if (call->time_to_first_token_us >= 0)
-		prom_histogram_add(&find(a, FAMILY_FIRST_TOKEN, NULL, "provider", call->provider,
-					 "model", model, "operation", call->operation, NULL)
-					    ->histogram,
+		prom_histogram_add(&find(a, FAMILY_FIRST_TOKEN, NULL, values)->histogram,
 				   call->time_to_first_token_us);
 }
 
 /* All reasons of a provider appear together, so that none is missing before its first call. */
-static void add_unpriced(struct aggregate *a, const struct call *call)
+static void add_unpriced(struct aggregate *a, const struct about *about, const char *provider,
+			 enum unpriced_reason reason)
 {
-	for (int i = UNPRICED_NOT + 1; i < UNPRICED_REASONS; i++) {
-		struct series *series =
-			find(a, FAMILY_UNPRICED, call_payer(call), "reason",
-			     unpriced_reason_names[i], "provider", call->provider, NULL);
-
-		if (call->basis == BASIS_UNPRICED && (int)call->cost.unpriced == i)
-			series->count++;
-	}
+	for (int i = UNPRICED_NOT + 1; i < UNPRICED_REASONS; i++)
+		find(a, FAMILY_UNPRICED, about, VALUES(unpriced_reason_names[i], provider))
+			->count += (int)reason == i;
 }
 
-static void add_missing(struct aggregate *a, const struct call *call, const struct workload *w)
+static void add_missing(struct aggregate *a, const struct about *about, enum usage_missing reason)
 {
-	for (int i = MISSING_NOT + 1; i < USAGE_MISSING_REASONS; i++) {
-		struct series *series =
-			find(a, FAMILY_USAGE_MISSING, w, "reason", usage_missing_names[i], NULL);
+	for (int i = MISSING_NOT + 1; i < USAGE_MISSING_REASONS; i++)
+		find(a, FAMILY_USAGE_MISSING, about, VALUES(usage_missing_names[i]))->count +=
+			(int)reason == i;
+}
 
-		if (call && (int)call->usage_missing == i)
-			series->count++;
-	}
+static void add(struct aggregate *a, const struct about *about, const struct call *call,
+		const char *model)
+{
+	add_cost(a, about, call, model);
+	add_difference(a, call, model);
+	add_tokens(a, about, call, model);
+	add_times(a, call, model);
+	add_unpriced(a, about, call->provider,
+		     call->basis == BASIS_UNPRICED ? call->cost.unpriced : UNPRICED_NOT);
+	add_missing(a, about, call->usage_missing);
+	find(a, FAMILY_REQUESTS, about,
+	     VALUES(call->provider, model, call->operation, status_class(call->status),
+		    outcome_names[call->outcome]))
+		->count++;
+	if (call->outcome != OUTCOME_OK)
+		find(a, FAMILY_ERRORS, NULL, VALUES(error_reason(call)))->count++;
+}
+
+static const char *model_label(const char *model_id)
+{
+	return model_id ? model_id : "other";
 }
 
 void aggregate_add(struct aggregate *a, const struct call *call, const char *model_id)
 {
-	const char *model = model_id ? model_id : "other";
+	struct about about;
 
 	if (call->collapsed_by) /* tolltap_gateway_legs_total counts it */
 		return;
 	if (call->usage.mismatch)
 		counter_add(COUNTER_USAGE_MISMATCH, 1);
 	pthread_mutex_lock(&a->lock);
-	add_cost(a, call, model);
-	add_difference(a, call, model);
-	add_tokens(a, call, model);
-	add_times(a, call, model);
-	add_unpriced(a, call);
-	add_missing(a, call, call_payer(call));
-	find(a, FAMILY_REQUESTS, NULL, "provider", call->provider, "model", model, "operation",
-	     call->operation, "status", status_class(call->status), "outcome",
-	     outcome_names[call->outcome], NULL)
-		->count++;
-	if (call->outcome != OUTCOME_OK)
-		find(a, FAMILY_ERRORS, NULL, "reason", error_reason(call), NULL)->count++;
+	about_begin(a, call, &about);
+	add(a, &about, call, model_label(model_id));
+	about_end(a, &about);
+	pthread_mutex_unlock(&a->lock);
+}
+
+/* The commonest of what may come of it: a call that is answered, with its usage. */
+void aggregate_expect(struct aggregate *a, const struct call *call, const char *model_id)
+{
+	static const enum token_kind kinds[] = {TOKEN_INPUT_UNCACHED, TOKEN_OUTPUT_TEXT};
+	const char *model = model_label(model_id);
+	struct about about;
+
+	pthread_mutex_lock(&a->lock);
+	about_begin(a, call, &about);
+	find(a, FAMILY_COST, &about,
+	     VALUES(call->provider, model, basis_names[BASIS_REPORTED_USAGE]));
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+		find(a, FAMILY_TOKENS, &about,
+		     VALUES(call->provider, model, token_kind_names[kinds[i]]));
+	find(a, FAMILY_REQUESTS, &about,
+	     VALUES(call->provider, model, call->operation, status_class(200),
+		    outcome_names[OUTCOME_OK]));
+	find(a, FAMILY_DURATION, NULL, VALUES(call->provider, model, call->operation));
+	add_unpriced(a, &about, call->provider, UNPRICED_NOT);
+	add_missing(a, &about, MISSING_NOT);
+	about_end(a, &about);
 	pthread_mutex_unlock(&a->lock);
 }
 
 void aggregate_ignored(struct aggregate *a, const char *provider, enum ignored_reason reason)
 {
-	pthread_mutex_lock(&a->lock);
-	for (int i = 0; i < IGNORED_REASONS; i++) {
-		struct series *series = find(a, FAMILY_IGNORED, NULL, "provider",
-					     provider && *provider ? provider : "unknown", "reason",
-					     ignored_reason_names[i], NULL);
+	const char *name = provider && *provider ? provider : "unknown";
 
-		if ((int)reason == i)
-			series->count++;
-	}
+	pthread_mutex_lock(&a->lock);
+	for (int i = 0; i < IGNORED_REASONS; i++)
+		find(a, FAMILY_IGNORED, NULL, VALUES(name, ignored_reason_names[i]))->count +=
+			(int)reason == i;
+	pthread_mutex_unlock(&a->lock);
+}
+
+/* ---- workloads that end ------------------------------------------------------------------ */
+
+static void mark_living(void *user, const struct workload *w)
+{
+	bearers_lives(user, w);
+}
+
+void aggregate_settle(struct aggregate *a, uint64_t now_ns, aggregate_each_living *each_living,
+		      void *user)
+{
+	pthread_mutex_lock(&a->lock);
+	bearers_census(&a->bearers, now_ns);
+	each_living(user, mark_living, &a->bearers);
+	for (int i = 0; i < FAMILIES; i++)
+		series_fold_ended(&a->series[i], now_ns);
 	pthread_mutex_unlock(&a->lock);
 }
 
@@ -352,90 +291,69 @@ void aggregate_set_prices(struct aggregate *a, const char *sha256)
 
 /* ---- life -------------------------------------------------------------------------------- */
 
-static bool make_overflow_series(struct aggregate *a, enum family family)
-{
-	struct text labels = TEXT_INIT(PROMTEXT_LABELS_MAX);
-
-	for (const char *const *name = families[family].labels; *name; name++)
-		promtext_label(&labels, *name, "overflow");
-	if (text_cstr(&labels))
-		a->overflow[family].labels = labels.ptr;
-	else
-		text_free(&labels);
-	return a->overflow[family].labels;
-}
-
 int aggregate_new(struct aggregate **out)
 {
 	struct aggregate *a = calloc(1, sizeof(*a));
 	struct timespec now;
+	int rc;
 
 	if (!a)
 		return -ENOMEM;
 	pthread_mutex_init(&a->lock, NULL);
-	for (int i = 0; i < FAMILIES; i++) {
-		if (!make_overflow_series(a, (enum family)i)) {
-			aggregate_free(a);
-			return -ENOMEM;
-		}
+	a->bearers.level = METRICS_CONTAINER;
+	rc = tag_labels_new(&a->tags, NULL, 0, NULL, 0);
+	for (int i = 0; rc == 0 && i < FAMILIES; i++)
+		rc = series_set_init(&a->series[i], &families[i], &a->bearers);
+	if (rc) {
+		aggregate_free(a);
+		return rc;
 	}
 	clock_gettime(CLOCK_REALTIME, &now);
 	a->started_us = (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 	for (size_t i = 0; i < ARRAY_LEN(error_reasons); i++)
-		find(a, FAMILY_ERRORS, NULL, "reason", error_reasons[i].reason, NULL);
+		find(a, FAMILY_ERRORS, NULL, VALUES(error_reasons[i].reason));
 	for (size_t i = 0; i < ARRAY_LEN(other_reasons); i++)
-		find(a, FAMILY_ERRORS, NULL, "reason", other_reasons[i], NULL);
-	add_missing(a, NULL, NULL);
+		find(a, FAMILY_ERRORS, NULL, VALUES(other_reasons[i]));
+	add_missing(a, NULL, MISSING_NOT);
 	*out = a;
+	return 0;
+}
+
+int aggregate_set_labels(struct aggregate *a, const char *level, const char *const *tags,
+			 size_t tag_count, char *err, size_t err_size)
+{
+	struct tag_labels *fresh;
+	int at = 0, rc;
+
+	while (at < METRICS_LEVELS && strcmp(metrics_level_names[at], level) != 0)
+		at++;
+	if (at == METRICS_LEVELS) {
+		snprintf(err, err_size, "--metrics.level: no level '%.60s'", level);
+		return -EINVAL;
+	}
+	rc = tag_labels_new(&fresh, tags, tag_count, err, err_size);
+	if (rc)
+		return rc;
+	pthread_mutex_lock(&a->lock);
+	a->bearers.level = (enum metrics_level)at;
+	tag_labels_free(a->tags);
+	a->tags = fresh;
+	pthread_mutex_unlock(&a->lock);
 	return 0;
 }
 
 void aggregate_free(struct aggregate *a)
 {
-	struct series *series, *next;
-
 	if (!a)
 		return;
-	for (int i = 0; i < FAMILIES; i++) {
-		HASH_ITER (hh, a->series[i], series, next) {
-			HASH_DEL(a->series[i], series);
-			free(series->labels);
-			free(series);
-		}
-		free(a->overflow[i].labels);
-	}
+	for (int i = 0; i < FAMILIES; i++)
+		series_set_free(&a->series[i]);
+	tag_labels_free(a->tags);
 	pthread_mutex_destroy(&a->lock);
 	free(a);
 }
 
 /* ---- rendering --------------------------------------------------------------------------- */
-
-static void put_series(struct text *out, enum family family, const struct series *series)
-{
-	const struct prom_family *prom = &families[family].prom;
-
-	switch (families[family].kind) {
-	case VALUE_COUNT:
-		return promtext_uint(out, prom, series->labels, series->count);
-	case VALUE_PICO:
-		return promtext_pico(out, prom, series->labels, series->pico);
-	case VALUE_HISTOGRAM:
-		return promtext_histogram(out, prom, series->labels, &series->histogram);
-	}
-}
-
-static void put_families(struct text *out, const struct aggregate *a, bool openmetrics)
-{
-	for (int i = 0; i < FAMILIES; i++) {
-		enum family family = (enum family)i;
-
-		promtext_family(out, &families[i].prom, openmetrics);
-		for (const struct series *s = a->series[i]; s; s = s->hh.next)
-			put_series(out, family, s);
-		if (a->overflowed[i])
-			put_series(out, family, &a->overflow[i]);
-	}
-}
 
 /* Help of the counters table; a family without a row here still prints. */
 static const char *counter_help(const char *family)
@@ -536,7 +454,8 @@ int aggregate_render(struct aggregate *a, bool openmetrics, char **body, size_t 
 	struct text out = TEXT_INIT(PROMTEXT_MAX);
 
 	pthread_mutex_lock(&a->lock);
-	put_families(&out, a, openmetrics);
+	for (int i = 0; i < FAMILIES; i++)
+		series_put(&a->series[i], &out, openmetrics);
 	if (*a->prices_sha256)
 		put_info(&out, "tolltap_prices_info", "The price table in force.", "sha256",
 			 a->prices_sha256, openmetrics);

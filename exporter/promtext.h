@@ -11,7 +11,7 @@
 #include "exporter/text.h"
 
 #define PROMTEXT_MAX	    (64u << 20) /* one exposition */
-#define PROMTEXT_LABELS_MAX 2048	/* label text of one series */
+#define PROMTEXT_LABELS_MAX 8192	/* label text of one series */
 
 enum prom_type { PROM_COUNTER, PROM_GAUGE, PROM_HISTOGRAM };
 

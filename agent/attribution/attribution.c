@@ -573,6 +573,21 @@ bool attribution_name(const struct attribution *a, struct workload *w, struct ta
 	return !awaited;
 }
 
+void attribution_each_living(const struct attribution *a, attribution_told *told, void *user)
+{
+	for (size_t i = 0; i < BUCKETS; i++) {
+		for (const struct known *k = a->bucket[i]; k; k = k->next) {
+			struct workload w;
+
+			if (k->exit_ns)
+				continue;
+			w = k->workload;
+			(void)attribution_name(a, &w); /* as its calls are named */
+			told(user, &w);
+		}
+	}
+}
+
 const char *attribution_forbidden_socket(const struct attribution *a)
 {
 	return a->names ? container_names_forbidden(a->names) : "";

@@ -56,6 +56,9 @@ void attribution_fill(struct attribution *a, const struct conn_id *conn, struct 
  * call. False: it is not known yet, the answer is awaited.
  */
 bool attribution_name(const struct attribution *a, struct workload *w, struct tags *tags);
+/* Tells the workload of each known process that has not ended. */
+typedef void attribution_told(void *user, const struct workload *w);
+void attribution_each_living(const struct attribution *a, attribution_told *told, void *user);
 /* The container engine's socket that the courier may not open, or "". */
 const char *attribution_forbidden_socket(const struct attribution *a);
 

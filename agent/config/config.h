@@ -49,6 +49,9 @@ struct config {
 	size_t courier_group_count;
 	char *argv_patterns[CONFIG_HOSTS_MAX]; /* --workload.argv, repeatable */
 	size_t argv_pattern_count;
+	char *metrics_tags[CONFIG_HOSTS_MAX]; /* --metrics.tag, repeatable */
+	size_t metrics_tag_count;
+	char *metrics_level;	       /* --metrics.level: node, workload, container */
 	enum log_level log_level;      /* --log.level */
 	int64_t ring_bytes;	       /* --capture.ring-bytes */
 	char *attach;		       /* --capture.attach: auto, session, multi, perf */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/config/options.h"
 
+#include "agent/base/metric_tag.h"
 #include "agent/base/ports.h"
 
 #include <ctype.h>
@@ -15,6 +16,7 @@ static const char *const log_levels[] = {"error", "warn", "info", "debug", NULL}
 static const char *const attach_ways[] = {"auto", "session", "multi", "perf", NULL};
 static const char *const return_ways[] = {"auto", "trampoline", "sites", NULL};
 static const char *const yes_or_no[] = {"yes", "no", NULL};
+static const char *const metrics_levels[] = {"node", "workload", "container", NULL};
 static const char *const output_forms[] = {"table", "json", "csv", NULL};
 
 #define AT(field) offsetof(struct config, field)
@@ -31,6 +33,11 @@ const struct option options[] = {
 	{"web.listen-address", OPTION_ADDRESS, SCOPE_AGENT, AT(web_listen_address), 0,
 	 "127.0.0.1:9465", "", 0, 0, NULL, "HOST:PORT",
 	 "address of /metrics, /healthz, /readyz; port 0 takes a free one"},
+	{"metrics.level", OPTION_CHOICE, SCOPE_AGENT, AT(metrics_level), 0, "container", "", 0, 0,
+	 metrics_levels, "LEVEL", "how fine the workload labels of metrics are"},
+	{"metrics.tag", OPTION_LIST, SCOPE_AGENT, AT(metrics_tags), AT(metrics_tag_count), "",
+	 "none", 0, 0, NULL, METRIC_TAG_FORM,
+	 "tag that is a label of metrics, with at most so many values (100); repeatable"},
 	{"prices.file", OPTION_TEXT, SCOPE_ALL, AT(prices_file), 0, "", "the installed catalogue",
 	 0, 0, NULL, "FILE", "price catalogue"},
 	{"prices.dir", OPTION_TEXT, SCOPE_ALL, AT(prices_dir), 0, "", "none", 0, 0, NULL, "DIR",
@@ -197,6 +204,8 @@ static bool list_item_ok(const struct option *o, const char *value)
 		return *value;
 	if (!host || strpbrk(value, " \t\r\n"))
 		return false;
+	if (!strcmp(o->value, METRIC_TAG_FORM))
+		return metric_tag_parse(value, NULL) == NULL;
 	if (o->value[0] == '/')
 		return !strcmp(value, "none") ||
 		       (value[0] == '/' && strlen(value) < SOCKET_PATH_MAX);

@@ -172,8 +172,11 @@ void exchange_request_end(struct exchange *x, enum message_end how)
 		return;
 	drop_request(x->work);
 	end_estimate(x->work, how);
-	if (how == MESSAGE_COMPLETE)
-		attempt_begin(x);
+	if (how != MESSAGE_COMPLETE)
+		return;
+	attempt_begin(x);
+	if (x->env->ops->asked && !x->candidate && !x->work->dialect->session)
+		x->env->ops->asked(x->env->user, &x->conn, &x->work->call);
 }
 
 void exchange_may_end(struct exchange *x, uint64_t now_ns)

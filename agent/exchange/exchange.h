@@ -47,6 +47,11 @@ struct exchange_ops {
 	 * what its request's head says, with its event id; NULL: one of a session.
 	 */
 	void (*open)(void *user, const struct call *call, uint64_t started_ns, int change);
+	/*
+	 * A request to a listed host went out whole: what it says is filled. One of a session is
+	 * not told. Optional.
+	 */
+	void (*asked)(void *user, const struct conn_id *conn, const struct call *call);
 	/* Asked for candidates only, at most once per exchange, when the answer's shape is known.
 	 */
 	void (*judged)(void *user, const struct conn_id *conn, enum judgement judgement,

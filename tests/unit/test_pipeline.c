@@ -68,7 +68,8 @@ struct bench {
 	struct pipeline *pipeline;
 	uint64_t start_boot_ns;
 	uint64_t next_ssl;
-	size_t rows;
+	size_t rows, asked;
+	char asked_model[CALL_NAME_MAX];
 	char container[ROWS_MAX][CALL_NAME_MAX];
 	struct call last;
 	char container_id[80];
@@ -76,12 +77,25 @@ struct bench {
 	void (*more)(struct courier_answer *answer); /* that is found; NULL: nothing */
 };
 
+static void on_asked(void *user, const struct call *call, const char *model_id)
+{
+	struct bench *b = user;
+
+	assert_int_equal(call->workload.pid, getpid());
+	assert_non_null(model_id);
+	slice_copy(b->asked_model, sizeof(b->asked_model), slice_of(model_id));
+	b->asked++;
+}
+
 static void on_call(void *user, const struct call *call, const char *model_id)
 {
 	struct bench *b = user;
 
-	(void)model_id;
 	assert_true(b->rows < ROWS_MAX);
+	if (call->model_requested[0]) {
+		assert_true(b->asked > b->rows);
+		assert_string_equal(model_id, b->asked_model);
+	}
 	b->last = *call;
 	b->open--;
 	slice_copy(b->container[b->rows++], CALL_NAME_MAX, slice_of(call->workload.container));
@@ -113,6 +127,7 @@ static void on_judge(void *user, uint32_t tgid, uint64_t ssl, bool watch)
 
 static const struct pipeline_ops ops = {
 	.call = on_call,
+	.asked = on_asked,
 	.ignored = on_ignored,
 	.judge = on_judge,
 	.open = on_open,

@@ -202,6 +202,41 @@ static void prefetched_process_is_known_after_its_end(void **state)
 	attribution_free(a);
 }
 
+struct living {
+	int count;
+	uint32_t pid;
+};
+
+static void count_living(void *user, const struct workload *w)
+{
+	struct living *living = user;
+
+	living->count++;
+	living->pid = w->pid;
+}
+
+static void the_living_are_told_and_the_ended_not(void **state)
+{
+	struct broker b = {0};
+	struct attribution *a = start(&b);
+	pid_t one = child_start((char *const[]){NULL}), two = child_start((char *const[]){NULL});
+	struct living living = {0};
+
+	(void)state;
+	attribution_prefetch(a, (uint32_t)one);
+	attribution_prefetch(a, (uint32_t)two);
+	attribution_each_living(a, count_living, &living);
+	assert_int_equal(living.count, 2);
+	child_end(one);
+	attribution_exit(a, (uint32_t)one, NSEC_PER_SEC); /* it is kept, for late records */
+	living.count = 0;
+	attribution_each_living(a, count_living, &living);
+	assert_int_equal(living.count, 1);
+	assert_int_equal(living.pid, two);
+	child_end(two);
+	attribution_free(a);
+}
+
 static void program_told_by_the_kernel_stands_in_for_proc(void **state)
 {
 	struct broker b = {0};
@@ -528,6 +563,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(living_process),
 		cmocka_unit_test(prefetched_process_is_known_after_its_end),
+		cmocka_unit_test(the_living_are_told_and_the_ended_not),
 		cmocka_unit_test(program_told_by_the_kernel_stands_in_for_proc),
 		cmocka_unit_test(reused_pid_is_not_believed),
 		cmocka_unit_test(exec_replaces_what_was_known),

@@ -105,6 +105,8 @@ static void good_flags(void **state)
 		 ""},
 		{{"--capture.attach=perf"}, "capture.attach", "perf", ""},
 		{{"--capture.returns=sites"}, "capture.returns", "sites", ""},
+		{{"--metrics.level=node"}, "metrics.level", "node", ""},
+		{{"--metrics.tag=team=20"}, "metrics.tag", "team=20", ""},
 		{{"--unknown.flag=1"}, "output", "table", "--unknown.flag=1"},
 	};
 
@@ -157,6 +159,9 @@ static void bad_flags_name_the_place_and_what_is_allowed(void **state)
 		 {"/PATH|none"}},
 		{{"--courier.group=a=b"}, {"--courier.group", "GROUP"}},
 		{{"--capture.attach=magic"}, {"auto, session, multi, perf"}},
+		{{"--metrics.level=pod"}, {"node, workload, container"}},
+		{{"--metrics.tag=team=0"}, {"--metrics.tag", "TAG[=VALUES]"}},
+		{{"--metrics.tag=user_id"}, {"--metrics.tag", "TAG[=VALUES]"}},
 	};
 
 	(void)state;

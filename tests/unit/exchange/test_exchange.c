@@ -445,6 +445,61 @@ static void judged_early(void **state)
 	assert_int_equal(seen.rows, 1);
 }
 
+/* ---- what was asked ------------------------------------------------------------------------- */
+
+static struct {
+	size_t count;
+	struct call call;
+} asked;
+
+static void on_asked(void *user, const struct conn_id *conn, const struct call *call)
+{
+	(void)user;
+	assert_int_equal(conn->tgid, 42);
+	assert_int_equal(seen.rows, 0);
+	asked.count++;
+	asked.call = *call;
+}
+
+/* Only of a listed host, and only when all of the request went out. */
+static void whole_requests_are_told_before_their_answer(void **state)
+{
+	static const struct {
+		const char *path;
+		bool candidate;
+		enum message_end how;
+		size_t told;
+	} rows[] = {
+		{"/v1/chat/completions", false, MESSAGE_COMPLETE, 1},
+		{"/v1/chat/completions", false, MESSAGE_CUT, 0},
+		{"/v1/chat/completions", true, MESSAGE_COMPLETE, 0},
+		{"/v1/models", false, MESSAGE_COMPLETE, 0},
+	};
+	struct exchange_ops asking = ops;
+
+	(void)state;
+	asking.asked = on_asked;
+	env.ops = &asking;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct exchange *x = begin_as("POST", rows[i].path, rows[i].candidate,
+					      LINES("Host: api.openai.com"));
+
+		asked.count = 0;
+		exchange_request_body(x, SLICE("{\"model\":\"gpt-4o\"}"));
+		exchange_request_end(x, rows[i].how);
+		assert_int_equal(asked.count, rows[i].told);
+		exchange_abandon(x, MESSAGE_CUT, 9 * SEC);
+		exchange_free(x);
+		seen.rows = 0;
+		if (rows[i].told) {
+			assert_string_equal(asked.call.model_requested, "gpt-4o");
+			assert_string_equal(asked.call.provider, "openai");
+			assert_string_equal(asked.call.operation, "chat");
+		}
+	}
+	env.ops = &ops;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -470,6 +525,7 @@ int main(void)
 		TEST(continue_is_no_answer),
 		TEST(judged_by_the_answer),
 		TEST(judged_early),
+		TEST(whole_requests_are_told_before_their_answer),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,6 +8,8 @@
 #include "agent/base/counters.h"
 #include "exporter/aggregate.h"
 #include "exporter/promtext.h"
+#include "exporter/series.h"
+#include "exposition.h"
 #include "sample.h"
 
 #include <sys/wait.h>
@@ -56,7 +58,7 @@ static void add_sample(void)
 	struct call call;
 
 	sample_call(&call, 0);
-	call.workload.pod[0] = '\0';
+	call.workload.pod[0] = call.workload.container[0] = '\0';
 	aggregate_add(a, &call, call.model);
 }
 
@@ -239,7 +241,7 @@ static void test_money(void **state)
 
 	(void)state;
 	sample_call(&call, 0);
-	call.workload.pod[0] = call.workload.unit[0] = '\0';
+	call.workload.pod[0] = call.workload.container[0] = call.workload.unit[0] = '\0';
 	call.cost.cost_pusd = INT64_MAX;
 	aggregate_add(a, &call, call.model);
 	aggregate_add(a, &call, call.model);
@@ -256,29 +258,14 @@ static void test_money(void **state)
 	has_line("tolltap_tokens_total{" WHAT ",kind=\"output_audio\"} 18446744073709551615");
 }
 
-static pusd_sum sum_of_cost(void)
-{
-	pusd_sum sum = 0;
-
-	for (char *p = body; (p = strstr(p, "\ntolltap_cost_usd_total{")); p++) {
-		char *end = strchr(p + 1, '\n');
-		char *value = memrchr(p, ' ', (size_t)(end - p)) + 1;
-		int64_t pusd;
-
-		assert_true(decimal_parse((struct slice){value, (size_t)(end - value)}, 12, &pusd));
-		sum += pusd;
-	}
-	return sum;
-}
-
 static void test_cap_keeps_money(void **state)
 {
-	const int64_t calls = AGGREGATE_SERIES_MAX + 50;
+	const int64_t calls = SERIES_MAX + 50;
 	struct call call;
 
 	(void)state;
 	sample_call(&call, 0);
-	call.workload.pod[0] = '\0';
+	call.workload.pod[0] = call.workload.container[0] = '\0';
 	for (int64_t i = 0; i < calls; i++) {
 		snprintf(call.workload.unit, sizeof(call.workload.unit), "unit-%d", (int)i);
 		aggregate_add(a, &call, call.model);
@@ -286,7 +273,8 @@ static void test_cap_keeps_money(void **state)
 	render(false);
 	has_line("tolltap_cost_usd_total{provider=\"overflow\",model=\"overflow\","
 		 "basis=\"overflow\"} 0.025625");
-	assert_true(sum_of_cost() == call.cost.cost_pusd * (pusd_sum)calls);
+	assert_true(samples_of(body, "tolltap_cost_usd_total", "").sum ==
+		    call.cost.cost_pusd * (pusd_sum)calls);
 }
 
 static void test_counters_start_at_zero(void **state)
