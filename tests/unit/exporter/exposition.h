@@ -15,18 +15,21 @@ struct samples {
 
 static inline struct samples samples_of(const char *body, const char *counter, const char *with)
 {
+	const char *stop = body + strlen(body);
 	struct samples found = {0};
 	char start[128];
+	size_t len = (size_t)snprintf(start, sizeof(start), "%s{", counter);
 
-	snprintf(start, sizeof(start), "\n%s{", counter);
-	for (const char *p = body; (p = strstr(p, start)); p++) {
-		const char *end = strchr(p + 1, '\n');
-		const char *value = (const char *)memrchr(p, ' ', (size_t)(end - p)) + 1;
-		const char *at = strstr(p, with);
+	/* Line by line: a sanitizer looks at all that a search may reach. */
+	for (const char *line = body, *end; line < stop; line = end + 1) {
+		const char *value;
 		int64_t pico;
 
-		if (!at || at >= end)
+		end = memchr(line, '\n', (size_t)(stop - line));
+		if ((size_t)(end - line) < len || memcmp(line, start, len) != 0 ||
+		    !memmem(line, (size_t)(end - line), with, strlen(with)))
 			continue;
+		value = (const char *)memrchr(line, ' ', (size_t)(end - line)) + 1;
 		assert_true(decimal_parse((struct slice){value, (size_t)(end - value)}, 12, &pico));
 		found.count++;
 		found.sum += pico;
