@@ -44,7 +44,7 @@ void held_calls_free(struct held_calls *h)
 	free(h);
 }
 
-void held_calls_add(struct held_calls *h, const struct call *call, uint64_t ended_ns)
+void held_calls_add(struct held_calls *h, struct call *call, uint64_t ended_ns)
 {
 	struct held *held = malloc(sizeof(*held));
 

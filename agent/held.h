@@ -19,7 +19,7 @@ struct held_calls;
 struct held_ops {
 	/* Completes a call if that is possible now. */
 	bool (*complete)(void *user, struct call *call);
-	void (*release)(void *user, const struct call *call);
+	void (*release)(void *user, struct call *call);
 };
 
 /* Returns 0 or -ENOMEM. */
@@ -28,7 +28,7 @@ int held_calls_new(struct held_calls **out, const struct held_ops *ops, void *us
 void held_calls_free(struct held_calls *h);
 
 /* Keeps a copy; without memory for it, releases the call at once. */
-void held_calls_add(struct held_calls *h, const struct call *call, uint64_t ended_ns);
+void held_calls_add(struct held_calls *h, struct call *call, uint64_t ended_ns);
 /* Releases those that can be completed and those whose time is over. */
 void held_calls_sweep(struct held_calls *h, uint64_t now_ns);
 

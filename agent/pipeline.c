@@ -29,6 +29,7 @@ struct pipeline {
 	struct exchange_env env;
 	struct provider_table *providers;
 	struct catalog *catalog;
+	struct rules *rules;
 	struct attribution *attribution;
 	struct operation_table *operations;
 	struct batch_dates *batch_dates;
@@ -80,7 +81,8 @@ static bool is_opted_out(const struct call *call)
 	return call->workload.ignored || (call->is_on_behalf && call->on_behalf_of.ignored);
 }
 
-static void deliver(void *user, const struct call *call)
+/* Rules see the container's name, and prices the tags of rules. */
+static void deliver(void *user, struct call *call)
 {
 	struct pipeline *p = user;
 
@@ -90,6 +92,8 @@ static void deliver(void *user, const struct call *call)
 			p->ops->open(p->user, -1);
 		return;
 	}
+	rules_apply(p->rules, call, NULL, NULL);
+	price_call(p->catalog, call);
 	p->ops->call(p->user, call, catalog_model_id(p->catalog, call));
 }
 
@@ -122,7 +126,6 @@ static void on_settled(void *user, struct call *call, uint64_t ended_ns)
 {
 	struct pipeline *p = user;
 
-	price_call(p->catalog, call);
 	if (!call->collapsed_by)
 		note_unknown_role(p, call);
 	if (complete(p, call))
@@ -204,6 +207,7 @@ int pipeline_new(struct pipeline **out, const struct pipeline_opts *opts)
 	p->user = opts->user;
 	p->wall_minus_mono_ns = opts->wall_minus_mono_ns;
 	p->courier = opts->courier;
+	p->rules = opts->rules;
 	p->env = (struct exchange_env){
 		.providers = opts->providers,
 		.tokenizers = opts->tokenizers,
@@ -342,6 +346,11 @@ void pipeline_set_catalog(struct pipeline *p, struct catalog *catalog)
 {
 	catalog_free(p->catalog);
 	p->catalog = catalog;
+}
+
+void pipeline_set_rules(struct pipeline *p, struct rules *rules)
+{
+	p->rules = rules;
 }
 
 void pipeline_set_hosts(struct pipeline *p, const struct provider_table *from)

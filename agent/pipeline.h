@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The data path from chunk to priced call, wired once for the live agent and for replay: connection
- * table -> exchange -> attribution -> price. It needs no kernel; its input is struct capture_ops.
- * A call whose container's name is still asked for is held (agent/held.h), then delivered anyway.
+ * table -> exchange -> attribution -> rules -> price. It needs no kernel; its input is struct
+ * capture_ops. A call whose container's name is still asked for is held (agent/held.h), then
+ * delivered anyway.
  */
 #ifndef TT_PIPELINE_H
 #define TT_PIPELINE_H
 
 #include "agent/attribution/attribution.h"
+#include "agent/attribution/rules.h"
 #include "agent/capture/chunk.h"
 #include "agent/exchange/exchange.h"
 #include "agent/providers/provider.h"
@@ -45,6 +47,7 @@ struct pipeline_opts {
 	struct courier_client *courier;	  /* for names; the caller's; NULL: none are asked for */
 	struct provider_table *providers; /* taken */
 	struct catalog *catalog;	  /* taken */
+	struct rules *rules;		  /* the caller's; NULL: there are none */
 	uint8_t fingerprint_key[32];
 	int64_t wall_minus_mono_ns;
 	uint64_t reader_since_ns; /* exchange_env's */
@@ -71,6 +74,8 @@ void pipeline_set_wall_offset(struct pipeline *p, int64_t wall_minus_mono_ns);
 void pipeline_allow_arguments(struct pipeline *p, struct argument_patterns *patterns);
 /* The old catalogue is freed, the new one taken. */
 void pipeline_set_catalog(struct pipeline *p, struct catalog *catalog);
+/* As in the options. */
+void pipeline_set_rules(struct pipeline *p, struct rules *rules);
 /* The configured hosts of `from` replace today's; `from` stays the caller's. */
 void pipeline_set_hosts(struct pipeline *p, const struct provider_table *from);
 const struct catalog *pipeline_catalog(const struct pipeline *p);

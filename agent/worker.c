@@ -264,6 +264,7 @@ static int start_pipeline(struct worker *w, struct catalog *catalog,
 		.broker = w->broker,
 		.providers = providers,
 		.catalog = catalog,
+		.rules = w->tables->rules,
 		.wall_minus_mono_ns = clock_wall_minus_mono_ns(),
 		.reader_since_ns = clock_mono_ns(),
 	};

@@ -18,8 +18,8 @@ struct provider_table;
 struct worker {
 	const struct worker_opts *opts;
 	const struct config *config; /* as the agent was started: its directory, address, ring */
-	const struct config *tables; /* hosts and prices: the same, or in a later worker fresh */
-	struct config fresh;
+	const struct config *tables; /* hosts, prices, rules: the same, or fresh */
+	struct config fresh; /* read by a later worker, or at the last reload that was good */
 	struct loop loop;
 	struct broker *broker;
 	struct tokenizers *tokenizers; /* NULL: there are no tables */

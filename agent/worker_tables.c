@@ -73,6 +73,16 @@ static int read_config(struct config *out, const struct worker *w, char *err, si
 	return config_load(out, &argc, argv, err, err_size);
 }
 
+/* The configuration is the worker's from now on; the rules of the one before go with it. */
+static void take_config(struct worker *w, struct config *config)
+{
+	pipeline_set_rules(w->pipeline, config->rules);
+	config_free(&w->fresh);
+	w->fresh = *config;
+	*config = (struct config){0};
+	w->tables = &w->fresh;
+}
+
 void worker_reload(struct worker *w)
 {
 	struct config config = {0};
@@ -99,14 +109,16 @@ void worker_reload(struct worker *w)
 		pipeline_set_hosts(w->pipeline, providers);
 		pipeline_allow_arguments(w->pipeline, TAKE_PTR(arguments));
 		worker_fill_gate(w, &config);
+		take_config(w, &config);
 		counter_add(COUNTER_CONFIG_RELOADS, 1);
 		log_info("reload",
-			 "hosts, prices, patterns of arguments and log level are reloaded; "
+			 "hosts, prices, rules, patterns of arguments and log level are reloaded; "
 			 "storage, address, capture and metrics options need a restart");
 	}
 	argument_patterns_free(arguments);
 	provider_table_free(providers);
-	config_free(&config);
+	config_free(&config); /* what was refused; its names of keys were in use */
+	key_names_use(w->tables->keys);
 }
 
 void worker_refresh_config(struct worker *w)

@@ -383,6 +383,8 @@ static const char *counter_help(const char *family)
 		 "Calls to gateways whose bill is another row, by the sign that told."},
 		{"tolltap_gateway_legs_evicted_total",
 		 "Legs forgotten while their other leg could still come, by table."},
+		{"tolltap_rules_limited_total", "Bounds of rules that were reached: a regex gave "
+						"up, or a call had too many tags."},
 		{"tolltap_container_lookups_total", "Names of containers asked for, by result."},
 		{"tolltap_container_waiting_calls",
 		 "Calls that wait for the name of their container."},

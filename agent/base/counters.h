@@ -64,6 +64,8 @@
 	X(LEGS_EVICTED_OPEN, "tolltap_gateway_legs_evicted_total", "table=\"open\"")              \
 	X(LEGS_EVICTED_HELD, "tolltap_gateway_legs_evicted_total", "table=\"held\"")              \
 	X(LEGS_EVICTED_BILLED, "tolltap_gateway_legs_evicted_total", "table=\"billed\"")          \
+	X(RULES_GAVE_UP, "tolltap_rules_limited_total", "limit=\"match_steps\"")                  \
+	X(RULES_TAGS_FULL, "tolltap_rules_limited_total", "limit=\"tags_of_call\"")               \
 	X(CONTAINER_FOUND, "tolltap_container_lookups_total", "result=\"found\"")                 \
 	X(CONTAINER_UNKNOWN, "tolltap_container_lookups_total", "result=\"unknown\"")             \
 	X(CONTAINER_FORBIDDEN, "tolltap_container_lookups_total", "result=\"forbidden\"")         \

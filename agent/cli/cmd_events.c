@@ -16,7 +16,9 @@ static void help(void)
 	       "flags:\n" QUERY_FLAGS_HELP QUERY_LEDGER_HELP
 	       "  --limit=N      only the newest N calls\n"
 	       "  --follow       go on with calls as they are recorded, until interrupted\n"
-	       "  --wide         add where each tag comes from and what else is kept\n");
+	       "  --wide         add where each tag comes from and what else is kept\n"
+	       "  --explain      a line for each tag of each call: its value and where it comes "
+	       "from\n");
 	config_help("events");
 }
 
@@ -48,12 +50,12 @@ static int follow_events(struct query *q, const struct query_filter *filter, str
 }
 
 static int print_events(struct query *q, const struct query_filter *filter, int64_t limit,
-			bool follow_on, enum output_form form, bool wide)
+			bool follow_on, enum output_form form, enum events_view view)
 {
 	struct follow follow = {0};
 	int r, written;
 
-	if (events_printer_new(&follow.printer, stdout, form, wide))
+	if (events_printer_new(&follow.printer, stdout, form, view))
 		return cli_fail(EXIT_FAILED, "events", "no memory");
 	r = query_events(q, filter, 0, limit, print_event, &follow);
 	if (r == 0 && follow_on) {
@@ -80,7 +82,7 @@ int cmd_events(int argc, char **argv)
 	struct query_flags shared = {0};
 	struct query_filter filter = {0};
 	const char *limit_text = NULL;
-	bool follow = false, wide = false;
+	bool follow = false, wide = false, explain = false;
 	const struct cli_flag own[] = {
 		{.name = "since", .text = &shared.since},
 		{.name = "until", .text = &shared.until},
@@ -90,9 +92,11 @@ int cmd_events(int argc, char **argv)
 		{.name = "limit", .text = &limit_text},
 		{.name = "follow", .boolean = &follow, .letter = "f"},
 		{.name = "wide", .boolean = &wide},
+		{.name = "explain", .boolean = &explain},
 		{.name = NULL},
 	};
 	enum output_form form;
+	enum events_view view;
 	int64_t limit = 0;
 	int rc = cli_begin(&config, &argc, argv, own, help);
 
@@ -103,6 +107,9 @@ int cmd_events(int argc, char **argv)
 	if (follow && shared.ledgers.count)
 		return cli_fail(EXIT_USAGE, "events",
 				"--follow reads the agent's own ledger: leave out --ledger");
+	if (wide && explain)
+		return cli_fail(EXIT_USAGE, "events", "--wide or --explain, not both");
+	view = explain ? EVENTS_TAGS : wide ? EVENTS_WIDE : EVENTS_PLAIN;
 	if (!parse_limit(limit_text, &limit))
 		return cli_fail(EXIT_USAGE, "events", "--limit: a number above 0 is needed");
 	if (!output_form_parse(config.output, &form))
@@ -112,5 +119,5 @@ int cmd_events(int argc, char **argv)
 		rc = query_flags_parse(&shared, "events", &filter);
 	if (rc == EXIT_OK)
 		rc = query_flags_open_many(&q, "events", &shared, &filter, config.storage_path);
-	return rc == EXIT_OK ? print_events(q, &filter, limit, follow, form, wide) : rc;
+	return rc == EXIT_OK ? print_events(q, &filter, limit, follow, form, view) : rc;
 }

@@ -49,7 +49,7 @@ static const struct pipeline_ops replay_ops = {
 static int open_pipeline(struct pipeline **out, const struct config *config, struct replay *replay,
 			 const uint8_t *key, char *err, size_t err_size)
 {
-	struct pipeline_opts opts = {.ops = &replay_ops, .user = replay};
+	struct pipeline_opts opts = {.ops = &replay_ops, .user = replay, .rules = config->rules};
 	int rc = provider_table_new(&opts.providers);
 
 	memcpy(opts.fingerprint_key, key, sizeof(opts.fingerprint_key));

@@ -2,6 +2,7 @@
 #include "agent/cli/events.h"
 
 #include "agent/base/money.h"
+#include "agent/cli/events_tags.h"
 #include "exporter/text.h"
 
 #include <errno.h>
@@ -30,6 +31,13 @@ char *events_time_text(char *dst, int64_t us)
 	return dst;
 }
 
+char *events_id_text(char *dst, const uint8_t id[16])
+{
+	for (size_t i = 0; i < 16; i++)
+		snprintf(dst + 2 * i, 3, "%02x", id[i]);
+	return dst;
+}
+
 /* ---- cells ------------------------------------------------------------------------------- */
 
 static void emit_text(struct output *o, const struct event *e, size_t offset)
@@ -54,9 +62,7 @@ static void emit_event_id(struct output *o, const struct event *e, size_t arg)
 	char hex[2 * sizeof(e->call.event_id) + 1];
 
 	(void)arg;
-	for (size_t i = 0; i < sizeof(e->call.event_id); i++)
-		snprintf(hex + 2 * i, 3, "%02x", e->call.event_id[i]);
-	output_text(o, hex);
+	output_text(o, events_id_text(hex, e->call.event_id));
 }
 
 static void emit_started_at(struct output *o, const struct event *e, size_t arg)
@@ -480,10 +486,11 @@ struct events_printer {
 	struct output *output;
 	const struct event_column *shown[OUTPUT_COLUMNS_MAX];
 	struct output_column heads[OUTPUT_COLUMNS_MAX];
-	size_t count;
+	size_t count; /* 0: tags are shown */
 };
 
-int events_printer_new(struct events_printer **out, FILE *stream, enum output_form form, bool wide)
+int events_printer_new(struct events_printer **out, FILE *stream, enum output_form form,
+		       enum events_view view)
 {
 	static const unsigned form_bits[] = {
 		[OUTPUT_TABLE] = T, [OUTPUT_JSON] = J, [OUTPUT_CSV] = C};
@@ -493,15 +500,19 @@ int events_printer_new(struct events_printer **out, FILE *stream, enum output_fo
 	_Static_assert(ARRAY_LEN(columns) <= OUTPUT_COLUMNS_MAX, "every column can be shown");
 	if (!p)
 		return -ENOMEM;
-	for (size_t i = 0; i < ARRAY_LEN(columns); i++) {
+	for (size_t i = 0; view != EVENTS_TAGS && i < ARRAY_LEN(columns); i++) {
 		const struct event_column *column = &columns[i];
 
-		if (!(column->forms & form_bits[form]) || ((column->forms & WIDE) && !wide))
+		if (!(column->forms & form_bits[form]) ||
+		    ((column->forms & WIDE) && view != EVENTS_WIDE))
 			continue;
 		p->heads[p->count] = (struct output_column){column->name, column->align};
 		p->shown[p->count++] = column;
 	}
-	r = output_new(&p->output, stream, form, p->heads, p->count);
+	if (view == EVENTS_TAGS)
+		r = output_new(&p->output, stream, form, events_tags_columns, EVENTS_TAGS_COLUMNS);
+	else
+		r = output_new(&p->output, stream, form, p->heads, p->count);
 	if (r) {
 		free(p);
 		return r;
@@ -512,6 +523,10 @@ int events_printer_new(struct events_printer **out, FILE *stream, enum output_fo
 
 void events_printer_print(struct events_printer *p, const struct event *event)
 {
+	if (p->count == 0) {
+		events_tags_print(p->output, event);
+		return;
+	}
 	for (size_t i = 0; i < p->count; i++)
 		p->shown[i]->emit(p->output, event, p->shown[i]->arg);
 	output_row(p->output);

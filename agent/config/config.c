@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/config/options.h"
 
+#include "agent/attribution/rules.h"
+
 #include <errno.h>
 #include <stdio.h>
 
@@ -205,6 +207,8 @@ int config_load(struct config *out, int *argc, char **argv, char *err, size_t er
 	drop_flags(argc, argv);
 	err[0] = '\0';
 	key_names_use(fresh.keys);
+	if (fresh.rules)
+		rules_settle(fresh.rules, !strcmp(fresh.rules_mode, "first"), fresh.keys);
 	*out = fresh;
 	return 0;
 }

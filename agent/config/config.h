@@ -13,10 +13,12 @@
 #include "agent/base/log.h"
 
 #define CONFIG_HOSTS_MAX      256
-#define CONFIG_ERROR_MAX      512
+#define CONFIG_ERROR_MAX      1024
 #define CONFIG_OPTIONS_MAX    32
 #define CONFIG_FILE_BYTES_MAX (1u << 20)
 #define CONFIG_VALUE_MAX      4096
+
+struct rules; /* agent/attribution/rules.h */
 
 enum config_source { CONFIG_DEFAULT, CONFIG_FILE, CONFIG_ENV, CONFIG_FLAG };
 
@@ -66,6 +68,8 @@ struct config {
 	char *timezone;		       /* --report.timezone */
 	char *output;		       /* --output: table, json, csv (query commands) */
 	struct key_names *keys;	       /* the file's section `keys`; NULL = none */
+	char *rules_mode;	       /* --rules.mode: all, first */
+	struct rules *rules;	       /* the file's section `rules`; NULL = none */
 	struct config_origin origin[CONFIG_OPTIONS_MAX]; /* by row of the table */
 };
 

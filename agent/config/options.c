@@ -2,6 +2,7 @@
 #include "agent/config/options.h"
 
 #include "agent/base/metric_tag.h"
+#include "agent/attribution/rules.h"
 #include "agent/base/ports.h"
 
 #include <ctype.h>
@@ -17,6 +18,7 @@ static const char *const attach_ways[] = {"auto", "session", "multi", "perf", NU
 static const char *const return_ways[] = {"auto", "trampoline", "sites", NULL};
 static const char *const yes_or_no[] = {"yes", "no", NULL};
 static const char *const metrics_levels[] = {"node", "workload", "container", NULL};
+static const char *const rule_modes[] = {"all", "first", NULL};
 static const char *const output_forms[] = {"table", "json", "csv", NULL};
 
 #define AT(field) offsetof(struct config, field)
@@ -86,6 +88,8 @@ const struct option options[] = {
 	 NULL, "PORT,...", "meter plain HTTP to these ports too, at every socket of the host"},
 	{"discovery.scan-interval-seconds", OPTION_INTEGER, SCOPE_AGENT, AT(scan_interval_s), 0,
 	 "30", "", 1, 3600, NULL, "SECONDS", "safety-net scan of /proc beside process events"},
+	{"rules.mode", OPTION_CHOICE, SCOPE_AGENT, AT(rules_mode), 0, "all", "", 0, 0, rule_modes,
+	 "all|first", "all rules that match set their tags, or only the first one"},
 	{"bill.openai-key-file", OPTION_TEXT, SCOPE_BILL, AT(bill_openai_key_file), 0, "", "none",
 	 0, 0, NULL, "FILE", "holds the admin key that may read OpenAI's bill"},
 	{"bill.anthropic-key-file", OPTION_TEXT, SCOPE_BILL, AT(bill_anthropic_key_file), 0, "",
@@ -363,6 +367,8 @@ void config_free(struct config *c)
 		key_names_use(NULL);
 	key_names_free(c->keys);
 	c->keys = NULL;
+	rules_free(c->rules);
+	c->rules = NULL;
 }
 
 /* ---- the nearest name ----------------------------------------------------------------------- */

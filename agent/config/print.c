@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The options table as people read it: --help, check config, docs/configuration.md. */
+#include "agent/attribution/rules.h"
 #include "agent/config/options.h"
 
 #include <cjson/cJSON.h>
@@ -78,6 +79,22 @@ static size_t key_count(const struct config *c)
 	return c->keys ? c->keys->count : 0;
 }
 
+/* Of a rule its name is printed: tolltap check rules has the rest. */
+static void print_rules(const struct config *c,
+			void (*print)(const struct config *c, const struct rule_view *rule))
+{
+	for (size_t i = 0; i < rules_count(c->rules); i++) {
+		const struct rule_view rule = rules_view(c->rules, i);
+
+		print(c, &rule);
+	}
+}
+
+static void print_table_rule(const struct config *c, const struct rule_view *rule)
+{
+	printf("%-32s %-32s %s:%d\n", "rules.list", rule->name, c->config_file, rule->line);
+}
+
 static void print_table(const struct config *c)
 {
 	char value[CONFIG_VALUE_MAX];
@@ -97,6 +114,7 @@ static void print_table(const struct config *c)
 		printf("%-32s %-32s %s:%d\n", "keys",
 		       key_text(&c->keys->row[i], value, sizeof(value)), c->config_file,
 		       c->keys->row[i].line);
+	print_rules(c, print_table_rule);
 }
 
 static void print_csv_row(const char *option, const char *value, const char *source)
@@ -105,6 +123,12 @@ static void print_csv_row(const char *option, const char *value, const char *sou
 	for (const char *p = value; *p; p++)
 		printf(*p == '"' ? "\"\"" : "%c", *p);
 	printf("\",%s\r\n", source);
+}
+
+static void print_csv_rule(const struct config *c, const struct rule_view *rule)
+{
+	(void)c;
+	print_csv_row("rules.list", rule->name, source_names[CONFIG_FILE]);
 }
 
 static void print_csv(const struct config *c)
@@ -120,6 +144,7 @@ static void print_csv(const struct config *c)
 	for (size_t i = 0; i < key_count(c); i++)
 		print_csv_row("keys", key_text(&c->keys->row[i], value, sizeof(value)),
 			      source_names[CONFIG_FILE]);
+	print_rules(c, print_csv_rule);
 }
 
 static cJSON *json_value(const struct config *c, const struct option *o)
@@ -162,6 +187,19 @@ static void print_json_keys(const struct config *c)
 	print_json_row(row);
 }
 
+static void print_json_rules(const struct config *c)
+{
+	cJSON *row = cJSON_CreateObject(), *list;
+
+	cJSON_AddStringToObject(row, "option", "rules.list");
+	list = cJSON_AddArrayToObject(row, "value");
+	for (size_t i = 0; i < rules_count(c->rules); i++)
+		cJSON_AddItemToArray(list, cJSON_CreateString(rules_view(c->rules, i).name));
+	cJSON_AddStringToObject(row, "source",
+				source_names[c->rules ? CONFIG_FILE : CONFIG_DEFAULT]);
+	print_json_row(row);
+}
+
 static void print_json(const struct config *c)
 {
 	for (size_t i = 0; i < option_count; i++) {
@@ -176,6 +214,7 @@ static void print_json(const struct config *c)
 		print_json_row(row);
 	}
 	print_json_keys(c);
+	print_json_rules(c);
 }
 
 void config_print(const struct config *c)
@@ -252,4 +291,12 @@ void config_print_markdown(void)
 	       "credential (`LoadCredential=NAME:FILE`). It is read at the start; fingerprints\n"
 	       "change with it, and those in the ledger stay as they were.\n",
 	       KEY_NAMES_MAX);
+	printf("\n## rules\n\n"
+	       "A list in the file alone: which calls get which tags ([rules](rules.md)). At most\n"
+	       "%d rules; `name` and `set` or `default` are required.\n\n"
+	       "```yaml\nrules:\n  - name: ci\n    match:\n      unit: {prefix: \"ci-\"}\n"
+	       "    set: {environment: ci}\n```\n\n"
+	       "With a mode, `rules:` holds it beside the list:\n\n"
+	       "```yaml\nrules:\n  mode: first\n  list:\n    - name: ci\n      ...\n```\n",
+	       RULES_MAX);
 }

@@ -2,6 +2,7 @@
 /* The configuration file: YAML mappings whose joined keys are option names. */
 #include "agent/base/input.h"
 #include "agent/config/options.h"
+#include "agent/config/rules.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,7 +17,7 @@ struct reader {
 	struct config *config;
 	const char *path;
 	int seen_line[CONFIG_OPTIONS_MAX]; /* first line of each option; 0 = not seen */
-	int keys_line;			   /* the same of `keys` */
+	int keys_line, rules_line;	   /* the same of `keys` and `rules` */
 	char *err;
 	size_t err_size;
 };
@@ -31,7 +32,7 @@ static int read_node(struct reader *r, const char *name, const yaml_node_t *key,
 
 static int unknown_key(struct reader *r, const char *name, const yaml_node_t *key)
 {
-	static const char *const sections[] = {"keys", NULL};
+	static const char *const sections[] = {"keys", "rules", "rules.list", NULL};
 	const char *near = config_closest(name, sections);
 
 	snprintf(r->err, r->err_size, "%s:%d: unknown key '%s'%s%s%s", r->path, line_of(key), name,
@@ -154,6 +155,33 @@ static int read_keys(struct reader *r, const yaml_node_t *key, const yaml_node_t
 	return 0;
 }
 
+/* ---- rules: a list, or `mode` and the list ------------------------------------------------- */
+
+static bool is_rules(const char *name, const yaml_node_t *value)
+{
+	return !strcmp(name, "rules.list") ||
+	       (!strcmp(name, "rules") && value->type == YAML_SEQUENCE_NODE);
+}
+
+static int read_rules(struct reader *r, const char *name, const yaml_node_t *key,
+		      const yaml_node_t *list)
+{
+	if (r->rules_line) {
+		snprintf(r->err, r->err_size, "%s:%d: rules are already listed on line %d", r->path,
+			 line_of(key), r->rules_line);
+		return -EINVAL;
+	}
+	r->rules_line = line_of(key);
+	if (list->type == YAML_SCALAR_NODE && list->data.scalar.length == 0)
+		return 0; /* `list:` with everything below commented out */
+	if (list->type != YAML_SEQUENCE_NODE)
+		return wrong_shape(r, name, list, "a list of rules below it");
+	return config_read_rules(&r->config->rules, &r->document, list, r->path, r->err,
+				 r->err_size);
+}
+
+/* ---- the rest ------------------------------------------------------------------------------ */
+
 static int read_mapping(struct reader *r, const char *prefix, const yaml_node_t *mapping, int depth)
 {
 	for (const yaml_node_pair_t *pair = mapping->data.mapping.pairs.start;
@@ -183,6 +211,8 @@ static int read_node(struct reader *r, const char *name, const yaml_node_t *key,
 		return set_option(r, o, key, value);
 	if (!strcmp(name, "keys"))
 		return read_keys(r, key, value);
+	if (is_rules(name, value))
+		return read_rules(r, name, key, value);
 	if (!option_is_group(name))
 		return unknown_key(r, name, key);
 	if (value->type == YAML_SCALAR_NODE && value->data.scalar.length == 0)

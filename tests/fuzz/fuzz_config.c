@@ -4,6 +4,7 @@
  * where they begin with TOLLTAP_; what follows is the file. Values in force keep their bounds, what
  * is refused is told in one line, and flags that say what is in force load to the same.
  */
+#include "agent/attribution/rules.h"
 #include "agent/config/options.h"
 #include "agent/providers/provider.h"
 #include "tests/fuzz/fuzz.h"
@@ -150,6 +151,30 @@ static void check_hosts(const struct config *c)
 	provider_table_free(table);
 }
 
+/* Rules are tried on a call, whose tags stay whole. */
+static void check_rules(const struct config *c)
+{
+	static struct call call;
+	char text[4096];
+
+	must_hold(rules_count(c->rules) <= RULES_MAX);
+	memset(&call, 0, sizeof(call));
+	slice_copy(call.model, sizeof(call.model), SLICE("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa!"));
+	slice_copy(call.host, sizeof(call.host), SLICE("api.openai.com"));
+	slice_copy(call.workload.unit, sizeof(call.workload.unit), SLICE("ci-web-7.service"));
+	tags_set(&call.tags, SLICE("team"), SLICE("web"), TAG_ENV);
+	rules_apply(c->rules, &call, NULL, NULL);
+	must_hold(call.tags.count <= CALL_TAGS_MAX);
+	for (uint32_t i = 0; i < call.tags.count; i++) {
+		must_hold(is_one_line(call.tags.item[i].key, TAG_KEY_MAX));
+		must_hold(is_one_line(call.tags.item[i].value, TAG_VALUE_MAX));
+	}
+	for (size_t i = 0; i < rules_count(c->rules); i++) {
+		rules_conditions_text(c->rules, i, text, sizeof(text));
+		rules_tags_text(c->rules, i, text, sizeof(text));
+	}
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct lines l = {.arg = {copy_of("run", 3), NULL}, .args = 2};
@@ -171,6 +196,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		must_hold(args >= 1 && args <= l.args && !l.arg[args]);
 		must_keep_bounds(&c);
 		check_hosts(&c);
+		check_rules(&c);
 	}
 	drop_lines(&l, all, l.args);
 	if (!rc) {

@@ -28,7 +28,7 @@ static bool complete(void *user, struct call *call)
 	return true;
 }
 
-static void release(void *user, const struct call *call)
+static void release(void *user, struct call *call)
 {
 	struct bench *b = user;
 

@@ -414,6 +414,51 @@ static void nothing_waits_where_nothing_is_asked(void **state)
 	bench_close(b);
 }
 
+/* Rules wait for the container's name, and prices for the tags of rules. */
+static void rules_see_the_name_and_prices_the_tags(void **state)
+{
+	static const char overrides[] =
+		"{\"schema\":\"tolltap-overrides/1\",\"overrides\":[{\"provider\":\"openai\","
+		"\"project\":\"shop\",\"factor\":\"0.5\"}]}";
+	struct bench *b = bench_open("0::/docker/" ID "\n", true);
+	char dir[] = "/tmp/tolltap-test-XXXXXX", path[64], err[1024];
+	struct catalog *catalog;
+	struct rules *rules;
+	FILE *file;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/half.json", dir);
+	file = fopen(path, "w");
+	fputs(overrides, file);
+	fclose(file);
+	assert_int_equal(catalog_load(&catalog, "pricing/catalog.json", dir, err, sizeof(err)), 0);
+	pipeline_set_catalog(b->pipeline, catalog);
+	unlink(path);
+	rmdir(dir);
+	assert_int_equal(rules_new(&rules), 0);
+	assert_int_equal(rules_begin(rules, 1, err, sizeof(err)), 0);
+	assert_int_equal(rules_name(rules, "shop", err, sizeof(err)), 0);
+	assert_int_equal(rules_condition(rules, "container", err, sizeof(err)), 0);
+	assert_int_equal(rules_pattern(rules, "prefix", "web", err, sizeof(err)), 0);
+	assert_int_equal(rules_tag(rules, "project", "shop", TAG_RULE, err, sizeof(err)), 0);
+	assert_int_equal(rules_end(rules, err, sizeof(err)), 0);
+	pipeline_set_rules(b->pipeline, rules);
+	call_at(b, START_NS);
+	assert_int_equal(reply(b, COURIER_FOUND, "web-1"), 1);
+	assert_int_equal(b->rows, 1);
+	assert_int_equal(b->last.tags.count, 1);
+	assert_string_equal(b->last.tags.item[0].value, "shop");
+	assert_int_equal(2 * b->last.cost.cost_pusd, b->last.cost.list_pusd);
+	pipeline_set_rules(b->pipeline, NULL);
+	call_at(b, START_NS + NSEC_PER_SEC);
+	assert_int_equal(b->rows, 2);
+	assert_int_equal(b->last.tags.count, 0);
+	assert_int_equal(b->last.cost.cost_pusd, b->last.cost.list_pusd);
+	bench_close(b);
+	rules_free(rules);
+}
+
 static void check_times(const struct bench *b, size_t rows, int64_t started_us, int64_t duration_us)
 {
 	assert_int_equal(b->rows, rows);
@@ -508,6 +553,7 @@ int main(void)
 		cmocka_unit_test(held_rows_are_delivered_at_the_end),
 		cmocka_unit_test(no_row_is_lost_to_a_silent_courier),
 		cmocka_unit_test(nothing_waits_where_nothing_is_asked),
+		cmocka_unit_test(rules_see_the_name_and_prices_the_tags),
 		cmocka_unit_test(work_has_its_own_date),
 		cmocka_unit_test(the_wall_clock_may_be_set),
 	};

@@ -29,13 +29,13 @@ static int teardown(void **state)
 	return 0;
 }
 
-static void print_one(const struct call *call, enum output_form form, bool wide)
+static void print_one(const struct call *call, enum output_form form, enum events_view view)
 {
 	struct event event = {.seq = 9, .revision = 1, .call = *call};
 	struct events_printer *p;
 	FILE *stream = fmemopen(printed, sizeof(printed), "w");
 
-	assert_int_equal(events_printer_new(&p, stream, form, wide), 0);
+	assert_int_equal(events_printer_new(&p, stream, form, view), 0);
 	events_printer_print(p, &event);
 	assert_int_equal(events_printer_end(p), 0);
 	fclose(stream);
@@ -323,13 +323,32 @@ static void test_spend_command(void **state)
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
+/* A row for each tag with where it comes from; a call without any has one that says so. */
+static void test_tags_view(void **state)
+{
+	struct call call;
+
+	(void)state;
+	sample_call(&call, 0);
+	print_one(&call, OUTPUT_CSV, EVENTS_TAGS);
+	assert_string_equal(printed,
+			    "event_id,started_at,comm,model,tag,value,source\r\n"
+			    "746f6c6c7461702d7465737400000000,2026-11-22T06:33:15.000001Z,python3,"
+			    "gpt-4o-2024-08-06,team,\"pay\"\"ments\",env\r\n"
+			    "746f6c6c7461702d7465737400000000,2026-11-22T06:33:15.000001Z,python3,"
+			    "gpt-4o-2024-08-06,feature,search,header\r\n");
+	call.tags.count = 0;
+	print_one(&call, OUTPUT_JSON, EVENTS_TAGS);
+	assert_non_null(strstr(printed, "\"tag\":null,\"value\":null,\"source\":null}\n"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_json_line),	  TEST(test_contract_keys),
 		TEST(test_csv),		  TEST(test_table_is_safe_for_terminals),
 		TEST(test_json_bytes),	  TEST(test_events_command),
-		TEST(test_spend_command),
+		TEST(test_spend_command), TEST(test_tags_view),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "agent/attribution/rules.h"
 #include "agent/config/options.h"
 
 #include <errno.h>
@@ -383,6 +384,120 @@ static void bad_keys_name_the_line(void **state)
 	}
 }
 
+static const char rules_text[] = "keys: [{fingerprint: 0badcafe, name: nightly}]\n"
+				 "rules:\n"
+				 "  - name: ci\n"
+				 "    match:\n"
+				 "      unit: {regex: '^ci-(?<team>[a-z]+)'}\n"
+				 "      host: [api.openai.com, {glob: '*.example'}]\n"
+				 "      key: nightly\n"
+				 "    set: {team: '${team}'}\n"
+				 "  - {name: rest, default: {environment: prod}}\n";
+
+static const char *mode_text(char *dst, size_t size, const char *mode)
+{
+	snprintf(dst, size,
+		 "rules:\n  mode: %s\n  list:\n    - {name: a, set: {x: '1'}}\n"
+		 "    - {name: b, set: {x: '2'}}\n",
+		 mode);
+	return dst;
+}
+
+static void rules_are_read(void **state)
+{
+	struct config c = {0};
+	struct call call = {.key_fingerprint = "0badcafe", .host = "a.example"};
+	char err[CONFIG_ERROR_MAX], text[512];
+
+	(void)state;
+	slice_copy(call.workload.unit, sizeof(call.workload.unit), SLICE("ci-web-7.service"));
+	assert_int_equal(load_yaml(&c, rules_text, err), 0);
+	assert_int_equal(rules_count(c.rules), 2);
+	assert_int_equal(rules_view(c.rules, 0).line, 3);
+	assert_int_equal(rules_view(c.rules, 1).line, 9);
+	rules_conditions_text(c.rules, 0, text, sizeof(text));
+	assert_string_equal(text, "unit regex '^ci-(?<team>[a-z]+)', host exact 'api.openai.com' "
+				  "or glob '*.example', key exact 'nightly'");
+	rules_apply(c.rules, &call, NULL, NULL);
+	assert_int_equal(call.tags.count, 2);
+	assert_string_equal(call.tags.item[0].value, "web");
+	assert_int_equal(call.tags.item[0].source, TAG_RULE);
+	assert_string_equal(call.tags.item[1].value, "prod");
+	assert_int_equal(call.tags.item[1].source, TAG_DEFAULT);
+	config_free(&c);
+	assert_null(c.rules);
+	for (int first = 0; first < 2; first++) {
+		call.tags.count = 0;
+		mode_text(text, sizeof(text), first ? "first" : "all");
+		assert_int_equal(load_yaml(&c, text, err), 0);
+		rules_apply(c.rules, &call, NULL, NULL);
+		assert_string_equal(call.tags.item[0].value, first ? "1" : "2");
+		config_free(&c);
+	}
+	assert_int_equal(load_yaml(&c, "rules:\n", err), 0);
+	assert_null(c.rules);
+	config_free(&c);
+	assert_int_equal(load_yaml(&c, "rules: {mode: first, list: }\n", err), 0);
+	assert_null(c.rules);
+	config_free(&c);
+}
+
+#define RULE(rest) "rules:\n  - name: ci\n" rest
+
+static void bad_rules_name_rule_and_line(void **state)
+{
+	static const struct {
+		const char *text;
+		const char *says;
+	} rows[] = {
+		{"rule:\n", ":1: unknown key 'rule'; did you mean 'rules'?"},
+		{"rules: a\n", ":1: 'rules' needs keys below it"},
+		{"rules: {lst: []}\n", ":1: unknown key 'rules.lst'; did you mean 'rules.list'?"},
+		{"rules: {mode: some}\n", ":1: rules.mode"},
+		{"rules: {list: a}\n", ":1: 'rules.list' needs a list of rules"},
+		{"rules: []\nrules: []\n", ":2: rules are already listed on line 1"},
+		{"rules:\n  - a\n", ":2: rules: each entry needs name: and set:"},
+		{"rules:\n  - set: {a: b}\n", ":2: rules: name: is missing"},
+		{"rules:\n  - name: a b\n", ":2: rules: bad name 'a b'"},
+		{"rules:\n  - {name: a, set: {x: y}}\n  - {name: a, set: {x: y}}\n",
+		 ":3: rules: the rule on line 2 has this name already"},
+		{RULE("    name: x\n"), ":3: rules: 'ci': name: is given twice"},
+		{RULE(""), ":2: rules: 'ci': it sets no tag"},
+		{RULE("    sets: {a: b}\n"), ":3: rules: 'ci': key 'sets' is unknown"},
+		{RULE("    set: {a: b}\n    set: {c: d}\n"),
+		 ":4: rules: 'ci': key 'set' is unknown or given twice"},
+		{RULE("    set: a\n"), ":3: rules: 'ci': set: needs tags below it"},
+		{RULE("    default: a\n"), ":3: rules: 'ci': default: needs tags below it"},
+		{RULE("    match: a\n"), ":3: rules: 'ci': match: needs facts below it"},
+		{RULE("    match:\n      messages: hi\n"),
+		 ":4: rules: 'ci': unknown fact 'messages'"},
+		{RULE("    match:\n      unit: {like: hi}\n"),
+		 ":4: rules: 'ci': unknown way to match 'like'"},
+		{RULE("    match:\n      unit:\n        - a\n        - {regex: 'a('}\n"),
+		 ":6: rules: 'ci': regex 'a(': missing closing parenthesis, at byte 3"},
+		{RULE("    match:\n      unit: [[a]]\n"), ":4: rules: 'ci': a pattern is plain"},
+		{RULE("    match:\n      unit: \"a\\0b\"\n"),
+		 ":4: rules: 'ci': a pattern is plain"},
+		{RULE("    match:\n      unit: []\n    set: {a: b}\n"),
+		 ":2: rules: 'ci': unit: no pattern"},
+		{RULE("    match:\n      [a]: b\n"), ":4: rules: 'ci': a key is plain text"},
+		{RULE("    set: {a: [b]}\n"), ":3: rules: 'ci': the value of a tag is plain text"},
+		{RULE("    set:\n      team: ${squad}\n"),
+		 ":2: rules: 'ci': tag 'team': ${squad} is neither"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct config c = {0};
+		char err[CONFIG_ERROR_MAX];
+
+		assert_int_equal(load_yaml(&c, rows[i].text, err), -EBADMSG);
+		if (!strstr(err, rows[i].says))
+			fail_msg("'%s' lacks '%s'", err, rows[i].says);
+		assert_null(strchr(err, '\n'));
+	}
+}
+
 static void keys_are_bounded(void **state)
 {
 	enum { ENTRY = 48 };
@@ -442,6 +557,8 @@ int main(void)
 		cmocka_unit_test(keys_have_names),
 		cmocka_unit_test(bad_keys_name_the_line),
 		cmocka_unit_test(keys_are_bounded),
+		cmocka_unit_test(rules_are_read),
+		cmocka_unit_test(bad_rules_name_rule_and_line),
 		cmocka_unit_test(closest_names),
 	};
 
