@@ -272,12 +272,24 @@ static void give_tags(struct call *bill, const struct call *front)
 	}
 }
 
+/* A gateway that does not pass on what joins the call to others leaves the bill without it. */
+static void give_run(struct call *bill, const struct call *front)
+{
+	if (!bill->trace_id[0]) {
+		slice_copy(bill->trace_id, sizeof(bill->trace_id), slice_of(front->trace_id));
+		slice_copy(bill->span_id, sizeof(bill->span_id), slice_of(front->span_id));
+	}
+	if (!bill->session_id[0])
+		slice_copy(bill->session_id, sizeof(bill->session_id), slice_of(front->session_id));
+}
+
 /* Of chained gateways the outermost front ends last, and stays. */
 static void give_workload(struct call *bill, const struct call *front)
 {
 	bill->is_on_behalf = true;
 	bill->on_behalf_of = front->workload;
 	give_tags(bill, front);
+	give_run(bill, front);
 }
 
 static void collapse(struct call *front, enum collapse how, const char *billed_by)

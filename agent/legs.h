@@ -3,7 +3,7 @@
  * One bill per call (design section 3, rule 7). A call through a gateway on this host is seen
  * twice: the client's leg to the gateway (the front) and the gateway's to the provider (the
  * upstream). The upstream is the bill; the front is kept, in no sum, and gives its workload and
- * tags to the bill.
+ * tags to the bill, and its trace and session where the bill has none.
  *
  * Fronts are calls to hosts of role gateway or unknown, upstreams those to providers themselves. A
  * front collapses into an upstream that began and ended within it and has its response id, else its

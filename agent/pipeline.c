@@ -13,6 +13,7 @@
 #include "agent/exchange/operation.h"
 #include "agent/held.h"
 #include "agent/legs.h"
+#include "agent/runs/run.h"
 #include "agent/stream/conn.h"
 #include "agent/tokens/tokenizers.h"
 #include "bpf/events.h"
@@ -37,6 +38,7 @@ struct pipeline {
 	struct courier_client *courier;
 	struct held_calls *held;
 	struct legs *legs;
+	struct runs *runs;
 	uint64_t now_ns; /* of the last tick */
 	int64_t wall_minus_mono_ns;
 	char machine_id[64];
@@ -126,6 +128,7 @@ static void on_settled(void *user, struct call *call, uint64_t ended_ns)
 {
 	struct pipeline *p = user;
 
+	runs_join(p->runs, call);
 	if (!call->collapsed_by)
 		note_unknown_role(p, call);
 	if (complete(p, call))
@@ -223,6 +226,7 @@ int pipeline_new(struct pipeline **out, const struct pipeline_opts *opts)
 	if (attribution_new(&p->attribution, opts->broker) < 0 ||
 	    (opts->courier && attribution_use_courier(p->attribution, opts->courier) < 0) ||
 	    held_calls_new(&p->held, &held_ops, p) < 0 || legs_new(&p->legs, on_settled, p) < 0 ||
+	    runs_new(&p->runs, p->env.fingerprint_key) < 0 ||
 	    operation_table_new(&p->operations) < 0 || batch_dates_new(&p->batch_dates) < 0 ||
 	    conn_table_new(&p->conns, &p->env) < 0) {
 		pipeline_free(p);
@@ -242,6 +246,7 @@ void pipeline_free(struct pipeline *p)
 		return;
 	conn_table_free(p->conns);
 	legs_free(p->legs);
+	runs_free(p->runs);
 	held_calls_free(p->held);
 	operation_table_free(p->operations);
 	batch_dates_free(p->batch_dates);

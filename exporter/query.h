@@ -148,6 +148,11 @@ int query_runs(struct query *q, int64_t since_us, int64_t until_us,
 struct spend {
 	const char *group[QUERY_KEYS_MAX]; /* NULL = not known */
 	int64_t first_us;		   /* when its first call began, or that call's UTC hour */
+	/*
+	 * When the last of its calls to end ended, and the time of all of them one by one. Only
+	 * where a key or a condition is a fact of calls (not kept in the roll-up).
+	 */
+	int64_t ended_us, busy_us;
 	int64_t calls;
 	int64_t calls_by_basis[BASES];
 	int64_t tokens[TOKEN_KINDS];
@@ -168,6 +173,8 @@ bool spend_is_at_least(const struct spend *spend);
 /* What stands before a sum: "", "at least " or, with an estimate in it, "about ". */
 const char *spend_prefix(const struct spend *spend);
 void spend_add(struct spend *total, const struct spend *part); /* group is left as it is */
+/* One call's part of a sum. Not of one that another row is the bill of: that is in none. */
+void spend_of_call(struct spend *part, const struct call *call);
 
 /*
  * Groups the filtered calls by the keys. Fills *rows, dearest first, and their number; free with

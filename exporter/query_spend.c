@@ -49,6 +49,9 @@ void spend_add(struct spend *total, const struct spend *part)
 {
 	if (!total->calls || part->first_us < total->first_us)
 		total->first_us = part->first_us;
+	if (part->ended_us > total->ended_us)
+		total->ended_us = part->ended_us;
+	total->busy_us = add_saturating(total->busy_us, part->busy_us);
 	total->calls += part->calls;
 	for (int i = 0; i < TOKEN_KINDS; i++)
 		total->tokens[i] = add_saturating(total->tokens[i], part->tokens[i]);
@@ -91,7 +94,9 @@ static bool needs_calls(const struct query_filter *filter, const struct query_ke
  */
 static void put_columns(struct sql *sql, bool of_calls)
 {
-	text_printf(&sql->text, "%s AS at_us,", of_calls ? "started_at_us" : "hour*3600000000");
+	text_puts(&sql->text, of_calls ? "started_at_us AS at_us,started_at_us+duration_us AS "
+					 "ended_us,duration_us AS busy_us,"
+				       : "hour*3600000000 AS at_us,0 AS ended_us,0 AS busy_us,");
 	schema_rollup_list_sql(&sql->text, "", of_calls, sql->version);
 }
 
@@ -216,7 +221,8 @@ static void put_amounts(struct sql *sql)
 {
 	text_puts(&sql->text, "f.basis,f.billing_mode,f.outcome,s.calls,s.cost_pusd_hi,"
 			      "s.cost_pusd_lo,s.list_cost_pusd_hi,s.list_cost_pusd_lo,"
-			      "s.cache_savings_pusd_hi,s.cache_savings_pusd_lo,s.at_us");
+			      "s.cache_savings_pusd_hi,s.cache_savings_pusd_lo,s.at_us,s.ended_us,"
+			      "s.busy_us");
 	for (int i = 0; i < TOKEN_KINDS; i++)
 		text_printf(&sql->text, ",s.%s", token_kind_names[i]);
 	for (int i = 0; i < TOOL_UNITS; i++)
@@ -270,6 +276,8 @@ enum sums {
 	SUM_LIST = SUM_COST + 2,
 	SUM_SAVINGS = SUM_LIST + 2,
 	SUM_FIRST = SUM_SAVINGS + 2,
+	SUM_ENDED,
+	SUM_BUSY,
 	SUM_TOKENS,
 	SUM_TOOLS = SUM_TOKENS + TOKEN_KINDS
 };
@@ -289,6 +297,43 @@ static int name_at(sqlite3_stmt *stmt, int column, const char *const *names, int
 	return name_index(names, count, (const char *)sqlite3_column_text(stmt, column));
 }
 
+/* What the sums of a part are worth, once its calls and its cost are known. */
+static void judge_part(struct spend *part, enum basis basis, bool subscribed, enum outcome outcome)
+{
+	part->calls_by_basis[basis] = part->calls;
+	part->cost_by_basis[basis] = part->cost;
+	/* What a subscription covers costs 0, whatever else is not known of it. */
+	part->lower_bound = !subscribed && (basis == BASIS_PARTIAL || basis == BASIS_UNPRICED ||
+					    basis == BASIS_ESTIMATED);
+	part->estimated = !subscribed && basis == BASIS_ESTIMATED && part->cost > 0;
+	load_waste(outcome, part);
+}
+
+static int64_t known(int64_t pusd)
+{
+	return pusd > 0 ? pusd : 0;
+}
+
+void spend_of_call(struct spend *part, const struct call *call)
+{
+	bool subscribed = call->billing_mode == BILLING_SUBSCRIPTION;
+
+	memset(part, 0, sizeof(*part));
+	part->calls = 1;
+	part->first_us = call->started_at_us;
+	part->busy_us = call->duration_us;
+	part->ended_us = add_saturating(call->started_at_us, call->duration_us);
+	part->cost = known(call->cost.cost_pusd);
+	if (subscribed)
+		part->subscription_list = known(call->cost.list_pusd);
+	part->cache_savings = call->cost.cache_savings_pusd;
+	for (int i = 0; i < TOKEN_KINDS && call->usage.known; i++)
+		part->tokens[i] = call->usage.tokens[i];
+	for (int i = 0; i < TOOL_UNITS; i++)
+		part->tool_units[i] = call->usage.tool_units[i];
+	judge_part(part, call->basis, subscribed, call->outcome);
+}
+
 /* One result row, of one facet and hour or one call, as a part of its group's spend. */
 static void load_part(sqlite3_stmt *stmt, size_t key_count, struct spend *part)
 {
@@ -301,18 +346,15 @@ static void load_part(sqlite3_stmt *stmt, size_t key_count, struct spend *part)
 	for (size_t i = 0; i < key_count; i++)
 		part->group[i] = (const char *)sqlite3_column_text(stmt, (int)i);
 	part->calls = sqlite3_column_int64(stmt, at + SUM_CALLS);
-	part->calls_by_basis[basis] = part->calls;
 	part->cost = sql_money(stmt, at + SUM_COST);
-	part->cost_by_basis[basis] = part->cost;
-	/* What a subscription covers costs 0, whatever else is not known of it. */
-	part->lower_bound = !subscribed && (basis == BASIS_PARTIAL || basis == BASIS_UNPRICED ||
-					    basis == BASIS_ESTIMATED);
-	part->estimated = !subscribed && basis == BASIS_ESTIMATED && part->cost > 0;
 	if (subscribed)
 		part->subscription_list = sql_money(stmt, at + SUM_LIST);
 	part->cache_savings = sql_money(stmt, at + SUM_SAVINGS);
 	part->first_us = sqlite3_column_int64(stmt, at + SUM_FIRST);
-	load_waste((enum outcome)name_at(stmt, at + SUM_OUTCOME, outcome_names, OUTCOMES), part);
+	part->ended_us = sqlite3_column_int64(stmt, at + SUM_ENDED);
+	part->busy_us = sqlite3_column_int64(stmt, at + SUM_BUSY);
+	judge_part(part, (enum basis)basis, subscribed,
+		   (enum outcome)name_at(stmt, at + SUM_OUTCOME, outcome_names, OUTCOMES));
 	for (int i = 0; i < TOKEN_KINDS; i++)
 		part->tokens[i] = sqlite3_column_int64(stmt, at + SUM_TOKENS + i);
 	for (int i = 0; i < TOOL_UNITS; i++)

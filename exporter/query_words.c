@@ -71,7 +71,23 @@ static const struct query_fact facts[] = {
 	{"pid", "CASE WHEN f.on_behalf_of THEN c.on_behalf_of_pid ELSE c.pid END", FACT_CALL, 0,
 	 "c.pid"},
 	{"session_id", "c.session_id", FACT_CALL, 0, NULL},
+	{"session", "c.session_id", FACT_CALL, 0, NULL},
 	{"trace_id", "c.trace_id", FACT_CALL, 0, NULL},
+	{"trace", "c.trace_id", FACT_CALL, 0, NULL},
+	{"span_id", "c.span_id", FACT_CALL, 0, NULL},
+	/*
+	 * A call that nothing went on from is in no run: else each would be a group of its own.
+	 * Calls of versions before tell their trace or session only.
+	 */
+	{"run",
+	 "CASE WHEN c.joined_by IS NOT NULL OR c.run_id IN (SELECT run_id FROM calls WHERE "
+	 "joined_by IN ('response_id','conversation_id','tool_call_id')) THEN c.run_id "
+	 "WHEN c.run_id IS NULL THEN ifnull(c.trace_id,c.session_id) END",
+	 FACT_CALL, 5, NULL},
+	{"joined_by",
+	 "ifnull(c.joined_by,CASE WHEN c.run_id IS NOT NULL THEN NULL WHEN c.trace_id IS NOT NULL "
+	 "THEN 'trace_id' WHEN c.session_id IS NOT NULL THEN 'session_id' END)",
+	 FACT_CALL, 5, NULL},
 	{"operation_id", "c.operation_id", FACT_CALL, 0, NULL},
 	{"response_id", "c.response_id", FACT_CALL, 0, NULL},
 	{"request_id", "c.request_id", FACT_CALL, 0, NULL},

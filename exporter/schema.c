@@ -136,6 +136,8 @@ static const struct schema_column call_columns[] = {
 	NUMBER("on_behalf_of_pid", COL_U32, on_behalf_of.pid, NULL_ZERO),
 	NUMBER("summed", COL_BOOL, summed, NULL_ZERO),
 	NUMBER("cache_savings_pusd", COL_I64, cost.cache_savings_pusd, NULL_ZERO),
+	TEXT("run_id", run_id),
+	NAMED("joined_by", joined_by, run_source_names, RUN_SOURCES),
 };
 
 /* Columns whose names begin so, and the version that brought them; the first row counts. */
@@ -160,6 +162,8 @@ static const struct {
 	{"on_behalf_of", 3},
 	{"summed", 4},
 	{"cache_savings_pusd", 4},
+	{"run_id", 5},
+	{"joined_by", 5},
 };
 
 static int64_t column_since(const struct schema_column *c)

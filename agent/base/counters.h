@@ -59,6 +59,7 @@
 	X(USAGE_KEYS_EVICTED, "tolltap_usage_keys_evicted_total", "")                             \
 	X(BATCH_DATES_EVICTED, "tolltap_batch_dates_evicted_total", "")                           \
 	X(OPERATIONS_EVICTED, "tolltap_operations_evicted_total", "")                             \
+	X(RUN_LINKS_EVICTED, "tolltap_run_links_evicted_total", "")                               \
 	X(LEGS_BY_ID, "tolltap_gateway_legs_total", "by=\"response_id\"")                         \
 	X(LEGS_BY_BODY, "tolltap_gateway_legs_total", "by=\"request_body\"")                      \
 	X(LEGS_EVICTED_OPEN, "tolltap_gateway_legs_evicted_total", "table=\"open\"")              \

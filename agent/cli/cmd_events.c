@@ -70,11 +70,6 @@ static int print_events(struct query *q, const struct query_filter *filter, int6
 	return EXIT_OK;
 }
 
-static bool parse_limit(const char *text, int64_t *limit)
-{
-	return !text || (decimal_parse(slice_of(text), 0, limit) && *limit > 0);
-}
-
 int cmd_events(int argc, char **argv)
 {
 	_cleanup_(config_free) struct config config = {0};
@@ -110,11 +105,11 @@ int cmd_events(int argc, char **argv)
 	if (wide && explain)
 		return cli_fail(EXIT_USAGE, "events", "--wide or --explain, not both");
 	view = explain ? EVENTS_TAGS : wide ? EVENTS_WIDE : EVENTS_PLAIN;
-	if (!parse_limit(limit_text, &limit))
-		return cli_fail(EXIT_USAGE, "events", "--limit: a number above 0 is needed");
 	if (!output_form_parse(config.output, &form))
 		return cli_fail(EXIT_USAGE, "events", "--output: table, json or csv");
-	rc = query_flags_zone(&shared, "events", &config);
+	rc = query_flags_limit("events", limit_text, &limit);
+	if (rc == EXIT_OK)
+		rc = query_flags_zone(&shared, "events", &config);
 	if (rc == EXIT_OK)
 		rc = query_flags_parse(&shared, "events", &filter);
 	if (rc == EXIT_OK)

@@ -73,18 +73,9 @@ static void emit_started_at(struct output *o, const struct event *e, size_t arg)
 	output_text(o, events_time_text(text, e->call.started_at_us));
 }
 
-/* Microseconds as exact milliseconds; negative = unknown. */
 static void emit_ms(struct output *o, const struct event *e, size_t offset)
 {
-	int64_t us = *(const int64_t *)((const char *)&e->call + offset);
-	char text[40];
-
-	if (us < 0) {
-		output_null(o);
-		return;
-	}
-	snprintf(text, sizeof(text), "%lld.%03d", (long long)(us / 1000), (int)(us % 1000));
-	output_json(o, text);
+	output_ms(o, *(const int64_t *)((const char *)&e->call + offset));
 }
 
 static void emit_int(struct output *o, const struct event *e, size_t offset)
@@ -131,6 +122,12 @@ static void emit_role(struct output *o, const struct event *e, size_t arg)
 {
 	(void)arg;
 	output_text(o, host_role_names[e->call.role]);
+}
+
+static void emit_joined_by(struct output *o, const struct event *e, size_t arg)
+{
+	(void)arg;
+	output_text(o, run_source_names[e->call.joined_by]);
 }
 
 static void emit_unpriced(struct output *o, const struct event *e, size_t arg)
@@ -434,6 +431,8 @@ static const struct event_column columns[] = {
 	TEXT("trace_id", J | C, trace_id),
 	TEXT("span_id", J | C | WIDE, span_id),
 	TEXT("session_id", J | C, session_id),
+	TEXT("run_id", J | C, run_id),
+	{"joined_by", J | C, L, emit_joined_by, 0},
 	TEXT("key_fingerprint", J | C, key_fingerprint),
 	TEXT("credential_kind", J | C | WIDE, credential_kind),
 	{"workload", J, L, emit_workload, AT(workload)},

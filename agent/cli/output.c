@@ -89,6 +89,14 @@ void output_bool(struct output *o, bool value)
 	put_cell(o, CELL_RAW, value ? "true" : "false");
 }
 
+void output_ms(struct output *o, int64_t us)
+{
+	char text[40];
+
+	snprintf(text, sizeof(text), "%lld.%03d", (long long)(us / 1000), (int)(us % 1000));
+	put_cell(o, us < 0 ? CELL_NULL : CELL_RAW, us < 0 ? "" : text);
+}
+
 void output_null(struct output *o)
 {
 	put_cell(o, CELL_NULL, "");

@@ -33,6 +33,7 @@ int output_new(struct output **out, FILE *stream, enum output_form form,
 void output_text(struct output *o, const char *text); /* NULL or "" = unknown */
 void output_int(struct output *o, int64_t value);
 void output_bool(struct output *o, bool value);
+void output_ms(struct output *o, int64_t us); /* as exact milliseconds; below 0 = unknown */
 void output_null(struct output *o);
 /* A value that is JSON already: a number, an object. Printed as it is, quoted by CSV if needed. */
 void output_json(struct output *o, const char *json);

@@ -34,6 +34,13 @@ int query_flags_time(const char *command, const char *flag, const char *text, in
 			flag, text, calendar_zone());
 }
 
+int query_flags_limit(const char *command, const char *text, int64_t *limit)
+{
+	if (!text || (decimal_parse(slice_of(text), 0, limit) && *limit > 0))
+		return EXIT_OK;
+	return cli_fail(EXIT_USAGE, command, "--limit: a number above 0 is needed");
+}
+
 int query_flags_unknown_key(const char *command, const char *flag, struct slice name)
 {
 	char known[1024];

@@ -57,6 +57,9 @@ struct query_keys {
 int query_flags_by(const char *command, const char *flag, const char *by,
 		   struct query_keys *keys) TT_MUST_CHECK;
 
+/* --limit: a number above 0; text NULL leaves it. Returns as query_flags_parse. */
+int query_flags_limit(const char *command, const char *text, int64_t *limit) TT_MUST_CHECK;
+
 /* Returns EXIT_OK, EXIT_PRIVILEGE or EXIT_STORAGE after one line on stderr. */
 int query_flags_open(struct query **out, const char *command, const char *dir) TT_MUST_CHECK;
 

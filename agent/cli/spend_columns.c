@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/cli/spend_columns.h"
 
+#include "agent/cli/events.h"
 #include "exporter/text.h"
 
 /* ---- columns ----------------------------------------------------------------------------- */
 
 /* Columns of a row, behind the group's: forms as in events.c, one bit each; E is the table of
- * --efficiency. */
-enum { J = 1, C = 2, T = 4, E = 8, ALL = J | C | T };
+ * --efficiency, TIMES stands only with them. */
+enum { J = 1, C = 2, T = 4, E = 8, TIMES = 16, ALL = J | C | T };
 
 struct spend_column {
 	const char *name;
@@ -15,6 +16,27 @@ struct spend_column {
 	void (*emit)(struct output *o, const struct spend *spend, size_t arg);
 	size_t arg;
 };
+
+static void emit_started_at(struct output *o, const struct spend *s, size_t arg)
+{
+	char text[32];
+
+	(void)arg;
+	output_text(o, s->ended_us ? events_time_text(text, s->first_us) : NULL);
+}
+
+/* From its first call's beginning to the end of the last. */
+static void emit_elapsed(struct output *o, const struct spend *s, size_t arg)
+{
+	(void)arg;
+	output_ms(o, s->ended_us ? s->ended_us - s->first_us : -1);
+}
+
+static void emit_busy(struct output *o, const struct spend *s, size_t arg)
+{
+	(void)arg;
+	output_ms(o, s->ended_us ? s->busy_us : -1);
+}
 
 static void emit_calls(struct output *o, const struct spend *s, size_t arg)
 {
@@ -150,6 +172,9 @@ static void emit_subscription(struct output *o, const struct spend *s, size_t ar
 }
 
 static const struct spend_column columns[] = {
+	{"started_at", ALL | TIMES, emit_started_at, 0},
+	{"elapsed_ms", ALL | TIMES, emit_elapsed, 0},
+	{"call_ms", ALL | TIMES, emit_busy, 0},
 	{"calls", ALL | E, emit_calls, 0},
 	{"tokens", J, emit_tokens, 0},
 	{"input", T, emit_kinds, KINDS_INPUT},
@@ -311,7 +336,7 @@ static void choose(struct spend_print *p, const struct spend_column *from, size_
 	for (size_t i = 0; i < count; i++) {
 		const struct spend_column *column = &from[i];
 
-		if (!(column->forms & bits[p->form]))
+		if (!(column->forms & bits[p->form]) || ((column->forms & TIMES) && !p->times))
 			continue;
 		if (column->emit == emit_cache_savings && !p->knows_savings)
 			column = &unknown_savings;
@@ -326,11 +351,21 @@ void spend_print_choose(struct spend_print *p)
 		query_key_name(&p->keys.item[i], p->names[i], sizeof(p->names[i]));
 		p->heads[p->head_count++] = (struct output_column){p->names[i], OUTPUT_LEFT};
 	}
+	p->lead = p->head_count;
 	choose(p, columns, ARRAY_LEN(columns));
 	if (p->efficiency)
 		choose(p, efficiency_columns, ARRAY_LEN(efficiency_columns));
 	if (p->form != OUTPUT_TABLE)
 		p->heads[p->head_count++] = (struct output_column){"total", OUTPUT_LEFT};
+}
+
+void spend_print_cells(const struct spend_print *p, struct output *o, const struct spend *spend,
+		       bool total)
+{
+	for (size_t i = p->lead; i < p->head_count && p->shown[i]; i++)
+		p->shown[i]->emit(o, spend, p->shown[i]->arg);
+	if (p->form != OUTPUT_TABLE)
+		output_bool(o, total);
 }
 
 void spend_print_row(const struct spend_print *p, struct output *o, const struct spend *spend,
@@ -342,10 +377,7 @@ void spend_print_row(const struct spend_print *p, struct output *o, const struct
 		else
 			output_text(o, p->form == OUTPUT_TABLE && i == 0 ? "TOTAL" : NULL);
 	}
-	for (size_t i = p->keys.count; i < p->head_count && p->shown[i]; i++)
-		p->shown[i]->emit(o, spend, p->shown[i]->arg);
-	if (p->form != OUTPUT_TABLE)
-		output_bool(o, total);
+	spend_print_cells(p, o, spend, total);
 	if (total)
 		output_row_emphasis(o);
 	else

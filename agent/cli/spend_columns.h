@@ -13,16 +13,21 @@ struct spend_print {
 	enum output_form form;
 	bool efficiency;
 	bool knows_savings; /* query_knows_savings */
-	/* What spend_print_choose fills. */
+	bool times;	    /* when and how long: only of what spend.ended_us is known of */
+	/* What spend_print_choose fills, behind the heads that stand there already. */
 	char names[QUERY_KEYS_MAX][TAG_KEY_MAX + 8];
 	struct output_column heads[OUTPUT_COLUMNS_MAX];
 	const struct spend_column *shown[OUTPUT_COLUMNS_MAX];
-	size_t head_count; /* the keys', then the columns shown, then total */
+	size_t head_count; /* the caller's, the keys', then the columns shown, then total */
+	size_t lead;	   /* the caller's and the keys' */
 };
 
 /* Fills heads, which must outlive the printer made with them. */
 void spend_print_choose(struct spend_print *p);
 void spend_print_row(const struct spend_print *p, struct output *o, const struct spend *spend,
 		     bool total);
+/* The same without the caller's and the keys' cells, for a row that is printed by hand. */
+void spend_print_cells(const struct spend_print *p, struct output *o, const struct spend *spend,
+		       bool total);
 
 #endif

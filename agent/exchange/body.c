@@ -6,6 +6,7 @@
 #include "agent/exchange/estimate.h"
 #include "agent/exchange/guess.h"
 #include "agent/providers/provider.h"
+#include "agent/runs/link.h"
 #include "agent/usage/meter.h"
 
 #include <errno.h>
@@ -97,6 +98,13 @@ static void on_content(void *user, struct slice text)
 	estimate_output(user, text);
 }
 
+static void on_tool_call(void *user, struct slice id)
+{
+	struct exchange *x = user;
+
+	link_add(&x->work->call.gives, x->env->fingerprint_key, RUN_BY_TOOL_CALL, id);
+}
+
 static int begin_meter(struct exchange *x, const struct http_head *head)
 {
 	struct work *w = x->work;
@@ -108,6 +116,8 @@ static int begin_meter(struct exchange *x, const struct http_head *head)
 	paths = provider_table_paths(x->env->providers, w->dialect);
 	if (!paths || meter_new(&w->meter, w->dialect, paths, hint))
 		return -ENOMEM;
+	if (!w->reads)
+		meter_on_tool_call(w->meter, on_tool_call, x);
 	if (estimate_goes_on(w->units.estimate))
 		meter_on_content(w->meter, on_content, w->units.estimate);
 	return 0;

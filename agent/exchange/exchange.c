@@ -73,6 +73,7 @@ static int begin_work(struct exchange *x, const struct exchange_start *start,
 	if (w->dialect->usage_on_request && x->env->tokenizers &&
 	    estimate_new(&w->units.estimate, x->env->tokenizers))
 		counter_add(COUNTER_DECODE_MEMORY, 1);
+	w->units.link_key = x->env->fingerprint_key;
 	err = request_body_new(&w->request, &w->call, &w->units, head, w->dialect->request);
 	if (err == -ENOMEM) {
 		estimate_free(w->units.estimate);

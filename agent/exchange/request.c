@@ -8,6 +8,7 @@
 #include "agent/exchange/grpc_request.h"
 #include "agent/exchange/multipart.h"
 #include "agent/json/scan.h"
+#include "agent/runs/link.h"
 
 #include <errno.h>
 
@@ -199,12 +200,16 @@ enum body_field {
 	BODY_METADATA,
 	BODY_USAGE,
 	BODY_CHARACTERS,
+	BODY_LINK,
 	BODY_PROMPT,
 	BODY_MESSAGE,
 	BODY_TOOL
 };
 
-/* offset: where a BODY_TEXT goes in struct call; tag: the name of a BODY_TAG. */
+/*
+ * offset: where a BODY_TEXT goes in struct call; tag: the name of a BODY_TAG; size: of the text, or
+ * as which link (enum run_source) a BODY_TAG or BODY_LINK joins runs.
+ */
 static const struct body_row {
 	enum body_field field;
 	size_t offset;
@@ -220,12 +225,18 @@ static const struct body_row {
 	{BODY_STREAM, 0, 0, NULL},
 	{BODY_TAG, 0, 0, "user_id"},
 	{BODY_TAG, 0, 0, "safety_identifier"},
-	{BODY_TAG, 0, 0, "previous_response_id"},
+	{BODY_TAG, 0, RUN_BY_RESPONSE, "previous_response_id"},
 	{BODY_METADATA, 0, 0, NULL},
 	{BODY_METADATA, 0, 0, NULL},
 	{BODY_METADATA, 0, 0, NULL},
 	{BODY_USAGE, 0, 0, NULL},
 	{BODY_CHARACTERS, 0, 0, NULL},
+	{BODY_LINK, 0, RUN_BY_CONVERSATION, NULL},
+	{BODY_LINK, 0, RUN_BY_CONVERSATION, NULL},
+	{BODY_LINK, 0, RUN_BY_TOOL_CALL, NULL},
+	{BODY_LINK, 0, RUN_BY_TOOL_CALL, NULL},
+	{BODY_LINK, 0, RUN_BY_TOOL_CALL, NULL},
+	{BODY_LINK, 0, RUN_BY_TOOL_CALL, NULL},
 	{BODY_MESSAGE, 0, 0, NULL},
 	{BODY_PROMPT, 0, 0, NULL},
 	{BODY_PROMPT, 0, 0, NULL},
@@ -253,6 +264,12 @@ static const char *const body_paths[] = {
 	"labels.**",
 	"stream_options.include_usage",
 	"input~",
+	"conversation",
+	"conversation.id",
+	"messages[].tool_call_id",
+	"messages[].content[].tool_use_id",
+	"messages[].content[].toolResult.toolUseId",
+	"input[].call_id",
 	"messages[]{}",
 	"messages[].content~",
 	"messages[].content[].text~",
@@ -296,6 +313,12 @@ static struct slice last_key(struct slice tail)
 	return dot ? (struct slice){dot + 1, tail.len - (size_t)(dot + 1 - tail.ptr)} : tail;
 }
 
+static void add_link(struct request_body *b, const struct body_row *row, const struct json_value *v)
+{
+	if (row->size && b->units->link_key && v->type == JSON_STRING && !v->cut)
+		link_add(&b->call->asks, b->units->link_key, (enum run_source)row->size, v->text);
+}
+
 static void on_value(void *user, const struct json_value *v)
 {
 	struct request_body *b = user;
@@ -315,6 +338,10 @@ static void on_value(void *user, const struct json_value *v)
 	case BODY_TAG:
 		if (text)
 			tags_set(&b->call->tags, slice_of(row->tag), v->text, TAG_BODY);
+		add_link(b, row, v);
+		break;
+	case BODY_LINK:
+		add_link(b, row, v);
 		break;
 	case BODY_METADATA:
 		if (text)

@@ -25,13 +25,15 @@ void response_head_facts(struct call *call, const struct http_head *head, const 
 struct request_units {
 	uint64_t characters;	   /* of "input", when that is one text: what speech is made of */
 	bool usage_asked;	   /* stream_options.include_usage */
+	const uint8_t *link_key;   /* 32 bytes, borrowed: hashes call->asks; NULL: no links */
 	struct estimate *estimate; /* counts the text; borrowed, NULL: not counted */
 };
 
 /*
- * Reads model, stream, tier, user and metadata from a JSON body, the first four also from a
- * multipart form, what `fields` (of the dialect) has of them from a gRPC message, into call and
- * units, which must outlive it. Coding and form are told by the head. Returns 0, -ENOTSUP, -ENOMEM.
+ * Reads model, stream, tier, user, metadata and what joins runs from a JSON body, the first four
+ * also from a multipart form, what `fields` (of the dialect) has of them from a gRPC message, into
+ * call and units, which must outlive it. Coding and form are told by the head. Returns 0, -ENOTSUP,
+ * -ENOMEM.
  */
 int request_body_new(struct request_body **out, struct call *call, struct request_units *units,
 		     const struct http_head *head,

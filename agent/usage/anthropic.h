@@ -43,6 +43,8 @@
 		{"delta.thinking#", ROW_CONTENT, 0, NULL},                                         \
 		{"delta.partial_json#", ROW_CONTENT, 0, NULL},                                     \
 		{"content[].text#", ROW_CONTENT, 0, NULL}, {"error{}", ROW_ERROR, 0, NULL},        \
+		{"content[].id", ROW_TOOL_CALL, 0, NULL},                                          \
+		{"content_block.id", ROW_TOOL_CALL, 0, NULL},                                      \
 	{                                                                                          \
 		"error.type", ROW_TEXT, TEXT_ERROR_TYPE, NULL                                      \
 	}

@@ -33,6 +33,8 @@ static const struct dialect_row converse_rows[] = {
 	{"trace.promptRouter.invokedModelId", ROW_TEXT, TEXT_MODEL, NULL},
 	{"stopReason", ROW_MARK, 0, ""},
 	{"output.message.content[].text#", ROW_CONTENT, 0, NULL},
+	{"output.message.content[].toolUse.toolUseId", ROW_TOOL_CALL, 0, NULL},
+	{"start.toolUse.toolUseId", ROW_TOOL_CALL, 0, NULL},
 	{"delta.text#", ROW_CONTENT, 0, NULL},
 	{"delta.toolUse.input#", ROW_CONTENT, 0, NULL},
 	{"delta.reasoningContent.text#", ROW_CONTENT, 0, NULL},

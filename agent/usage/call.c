@@ -71,6 +71,8 @@ const char *const usage_missing_names[USAGE_MISSING_REASONS] = {
 	[MISSING_INCOMPLETE] = "incomplete",
 };
 
+const char *const run_source_names[RUN_SOURCES] = {
+	"", "trace_id", "session_id", "response_id", "conversation_id", "tool_call_id"};
 const char *const collapse_names[COLLAPSES] = {
 	[COLLAPSED_NOT] = "",
 	[COLLAPSED_RESPONSE_ID] = "response_id",

@@ -146,6 +146,32 @@ struct usage_key {
 	uint8_t part[16];   /* line or custom id of a batch; all zero = the whole object */
 };
 
+/* What joined a call to its run (agent/runs/run.h), the surest first. */
+enum run_source {
+	RUN_ALONE, /* nothing: it is the first, or the only one */
+	RUN_BY_TRACE,
+	RUN_BY_SESSION,
+	RUN_BY_RESPONSE,     /* it goes on from an answer by its id */
+	RUN_BY_CONVERSATION, /* that the provider keeps */
+	RUN_BY_TOOL_CALL,    /* it brings the result of a tool call that an answer asked for */
+	RUN_SOURCES
+};
+extern const char *const run_source_names[RUN_SOURCES]; /* "", "trace_id", ... */
+
+/*
+ * Ids that calls of one run have in common, as hashes under the install's key: the ids themselves
+ * stay behind. Of many the last stay. Not recorded.
+ */
+#define CALL_LINKS_MAX 16
+struct call_link {
+	enum run_source kind; /* from RUN_BY_RESPONSE on */
+	uint8_t hash[16];
+};
+struct call_links {
+	uint32_t count; /* of all that were added; item[] holds the last of them */
+	struct call_link item[CALL_LINKS_MAX];
+};
+
 /* Who made the call; "" or 0 in a field = unknown. */
 struct workload {
 	uint32_t pid;
@@ -265,6 +291,10 @@ struct call {
 	char trace_id[33];
 	char span_id[17];
 	char session_id[CALL_NAME_MAX];
+	char run_id[CALL_NAME_MAX]; /* "" = there is nothing others could be joined to it by */
+	enum run_source joined_by;
+	struct call_links asks;	  /* what its request goes on from */
+	struct call_links gives;  /* what others may go on from */
 	char key_fingerprint[9];  /* 8 hex of a per-install keyed hash; "" = no credential seen */
 	char credential_kind[16]; /* api_key, oauth, azure_key, ... */
 

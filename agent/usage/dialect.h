@@ -104,6 +104,7 @@ enum row_kind {
 			   refused before any work */
 	ROW_UNIT,	/* "x[]{}": one element is a unit of usage of its own */
 	ROW_UNIT_NAME,	/* what the client calls it: a batch's custom id */
+	ROW_TOOL_CALL,	/* the id of a tool call that the answer asks for; passes, is not kept */
 };
 
 struct dialect_row {

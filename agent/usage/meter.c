@@ -454,6 +454,12 @@ void meter_on_unit(struct meter *m, void (*unit)(void *user), void *user)
 	m->unit_user = user;
 }
 
+void meter_on_tool_call(struct meter *m, void (*tool_call)(void *user, struct slice id), void *user)
+{
+	m->tool_call = tool_call;
+	m->tool_call_user = user;
+}
+
 void meter_on_content(struct meter *m, void (*content)(void *user, struct slice text), void *user)
 {
 	m->content = content;

@@ -45,6 +45,10 @@ void meter_on_unit(struct meter *m, void (*unit)(void *user), void *user);
 /* Generated text as it comes, of a dialect whose rows ask for its bytes ("x~"); not kept. */
 void meter_on_content(struct meter *m, void (*content)(void *user, struct slice text), void *user);
 
+/* The ids of the tool calls it asks for, as they come, each once or more often; not kept. */
+void meter_on_tool_call(struct meter *m, void (*tool_call)(void *user, struct slice id),
+			void *user);
+
 /* A count of the answer's head, before the body. */
 void meter_header(struct meter *m, const struct dialect_head *row, struct slice value);
 

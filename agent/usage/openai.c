@@ -59,6 +59,8 @@ static const struct dialect_row chat_rows[] = {
 	{"choices[].delta.reasoning~", ROW_CONTENT, 0, NULL},
 	{"choices[].delta.reasoning_content~", ROW_CONTENT, 0, NULL},
 	{"choices[].delta.tool_calls[].function.arguments~", ROW_CONTENT, 0, NULL},
+	{"choices[].delta.tool_calls[].id", ROW_TOOL_CALL, 0, NULL},
+	{"choices[].message.tool_calls[].id", ROW_TOOL_CALL, 0, NULL},
 	{"choices[].message.content~", ROW_CONTENT, 0, NULL},
 	{"choices[].message.tool_calls[].function.arguments~", ROW_CONTENT, 0, NULL},
 	{"choices[].text~", ROW_CONTENT, 0, NULL},
@@ -98,6 +100,7 @@ static const struct dialect_row chat_rows[] = {
 		{p "output[].type", ROW_TEXT, TEXT_ITEM_TYPE, NULL},                          \
 		{p "output[].action.type", ROW_TEXT, TEXT_ITEM_ACTION, NULL},                 \
 		{p "output[].container_id", ROW_TEXT, TEXT_ITEM_CONTAINER, NULL},             \
+		{p "output[].call_id", ROW_TOOL_CALL, 0, NULL},                               \
 	{                                                                                     \
 		p "output[].content[].text#", ROW_CONTENT, 0, NULL                            \
 	}

@@ -189,6 +189,10 @@ static void on_value(void *user, const struct json_value *v)
 	case ROW_UNIT_NAME:
 		on_unit_name(m, v);
 		break;
+	case ROW_TOOL_CALL:
+		if (m->tool_call && v->type == JSON_STRING && !v->cut)
+			m->tool_call(m->tool_call_user, v->text);
+		break;
 	case ROW_USAGE:
 	case ROW_LAST:
 	case ROW_ERROR:

@@ -42,6 +42,8 @@ struct meter {
 	void *unit_user;
 	void (*content)(void *user, struct slice text); /* NULL: nobody asks */
 	void *content_user;
+	void (*tool_call)(void *user, struct slice id); /* NULL: nobody asks */
+	void *tool_call_user;
 
 	/* gRPC: its messages, and the one being read. */
 	struct grpc grpc;

@@ -41,12 +41,22 @@ def encodings(text):
     return {form for form in forms if len(form) >= 5}
 
 
+def messages(api):
+    """With the result of a tool call, whose id joins the call to its run."""
+    if api == "chat":
+        return [{"role": "user", "content": CANARY},
+                {"role": "tool", "tool_call_id": CANARY, "content": CANARY}]
+    return [{"role": "user", "content": [
+        {"type": "tool_result", "tool_use_id": CANARY, "content": CANARY}]}]
+
+
 def by_curl(provider, api, scenario="plain", flags=(), **body):
     """One call with the canary wherever a client can put it."""
     text = CANARY if api != "embeddings" else [CANARY, CANARY]
     key = {"chat": "messages", "messages": "messages", "completions": "prompt"}.get(api, "input")
     request = {"model": clients.MODELS[api], "user": "someone", "prompt_name": CANARY,
-               key: [{"role": "user", "content": CANARY}] if key == "messages" else text, **body}
+               "conversation": {"id": CANARY},
+               key: messages(api) if key == "messages" else text, **body}
     if api == "messages":
         request["max_tokens"] = 9
     clients.curl(provider, api, scenario, body=request, ok=False, env={"SECRET": CANARY},
@@ -95,7 +105,7 @@ def shown(agent):
     for path in ("/metrics", "/", "/readyz", "/api/v1/status", "/" + CANARY):
         yield path, agent.get(path)[1].encode()
     for words in (["events", "--output=json"], ["events", "--wide"], ["events", "--output=csv"],
-                  ["spend", "--by=tags"], ["top", "--once"], ["doctor"],
+                  ["spend", "--by=tags"], ["traces"], ["top", "--once"], ["doctor"],
                   ["doctor", "--output=json"]):
         done = agent.command(*words, "--storage.path=" + agent.storage, check=False)
         yield " ".join(words), (done.stdout + done.stderr).encode()

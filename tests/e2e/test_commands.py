@@ -20,8 +20,8 @@ from provider import Provider
 KEYS = ("event_id started_at duration_ms time_to_first_token_ms provider host operation api "
         "model_requested model stream status outcome basis tokens usage_raw tool_units cost_usd "
         "cost_pusd price_id prices_sha256 service_tier billing_mode response_id request_id attempt "
-        "operation_id trace_id session_id key_fingerprint workload tags gaps list_cost_pusd "
-        "list_cost_usd billable billed_by").split()
+        "operation_id trace_id session_id run_id joined_by key_fingerprint workload tags gaps "
+        "list_cost_pusd list_cost_usd billable billed_by").split()
 KINDS = {"input_uncached", "input_cache_read", "input_cache_write_5m", "input_cache_write_1h",
          "input_audio", "input_image", "output_text", "output_reasoning", "output_audio",
          "output_image"}
@@ -174,6 +174,45 @@ def a_retry_joins_its_operation(build):
         assert [row["attempt"] for row in others] == [1, 1]
 
 
+def calls_are_joined_to_runs(build):
+    """A chain of responses over processes, a loop of tool calls, a trace; what tells nothing stays
+    alone. The sums are those of the events."""
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+
+    def responses(n, flags=(), **more):
+        body = {"model": "gpt-4o-mini", "input": "hi", **more}
+        clients.curl(provider, "responses", body=body, flags=flags)
+        return agent.wait_rows(n)[-1]
+
+    with Agent(build) as agent, Provider() as provider:
+        first = responses(1)
+        assert first["joined_by"] is None and first["run_id"] == "run-" + first["event_id"], first
+        second = responses(2, previous_response_id=first["response_id"])
+        assert (second["run_id"], second["joined_by"]) == (first["run_id"], "response_id"), second
+        third = responses(3, flags=["-H", "traceparent: 00-%s-00f067aa0ba902b7-01" % trace],
+                          conversation="conv_0123456789")
+        assert (third["run_id"], third["joined_by"]) == (trace, "trace_id"), third
+        fourth = responses(4, conversation={"id": "conv_0123456789"})
+        assert (fourth["run_id"], fourth["joined_by"]) == (trace, "conversation_id"), fourth
+        alone = responses(5)
+        assert alone["joined_by"] is None, alone
+
+        def lines(*words):
+            done = agent.command(*words, "--output=json", "--storage.path=" + agent.storage)
+            return [json.loads(line) for line in done.stdout.splitlines()]
+
+        runs = {line["id"]: line for line in lines("traces")}
+        assert {name: line["calls"] for name, line in runs.items()} == {
+            first["run_id"]: 2, trace: 2, "(none)": 1, None: 5}, runs
+        for run, rows in ((first["run_id"], (first, second)), (trace, (third, fourth))):
+            cost = sum(Decimal(row["cost_usd"]) for row in rows)
+            root = lines("trace", run)[0]
+            assert Decimal(runs[run]["cost_usd"]) == Decimal(root["cost_usd"]) == cost > 0, root
+            assert root["total"] and root["calls"] == 2, root
+            call_us = sum(round(1000 * row["duration_ms"]) for row in rows)
+            assert round(1000 * root["call_ms"]) == call_us, root
+
+
 def csv_and_table_hold_every_row(build):
     with Agent(build) as agent, Provider() as provider:
         calls = traffic(provider)
@@ -287,7 +326,7 @@ if __name__ == "__main__":
         event_keys_are_the_contract, spend_is_the_sum_of_events,
         what_is_unknown_is_counted_not_guessed, doctor_says_what_to_do_about_missing_usage,
         a_stream_that_nobody_asked_is_estimated,
-        a_retry_joins_its_operation,
+        a_retry_joins_its_operation, calls_are_joined_to_runs,
         csv_and_table_hold_every_row, prices_answers_what_a_call_costs,
         hosts_of_a_fleet_share_a_secret, exec_sums_one_command,
         exec_starts_an_agent_when_there_is_none, top_and_doctor_show_what_is_seen,

@@ -142,6 +142,40 @@ static void by_request_body(void **state)
 	assert_int_equal(out[1].on_behalf_of.pid, APP);
 }
 
+static void set_run(struct call *c, const char *trace, const char *span, const char *session)
+{
+	snprintf(c->trace_id, sizeof(c->trace_id), "%s", trace);
+	snprintf(c->span_id, sizeof(c->span_id), "%s", span);
+	snprintf(c->session_id, sizeof(c->session_id), "%s", session);
+}
+
+/* A gateway that passes on no trace: its bill is still part of the app's run. */
+static void the_bill_joins_the_run_of_its_front(void **state)
+{
+	struct call f = front("chatcmpl-1", 10), u = up("chatcmpl-1", 10);
+
+	(void)state;
+	set_run(&f, "t-app", "span-app", "s-app");
+	both(&f, &u);
+	assert_string_equal(out[1].trace_id, "t-app");
+	assert_string_equal(out[1].span_id, "span-app");
+	assert_string_equal(out[1].session_id, "s-app");
+}
+
+/* What the gateway says of its own stays. */
+static void the_bill_keeps_a_run_of_its_own(void **state)
+{
+	struct call f = front("chatcmpl-1", 10), u = up("chatcmpl-1", 10);
+
+	(void)state;
+	set_run(&f, "t-app", "span-app", "s-app");
+	set_run(&u, "t-gateway", "", "");
+	both(&f, &u);
+	assert_string_equal(out[1].trace_id, "t-gateway");
+	assert_string_equal(out[1].span_id, "");
+	assert_string_equal(out[1].session_id, "s-app");
+}
+
 static void the_upstream_is_not_seen(void **state)
 {
 	struct call f = front("chatcmpl-1", 10);
@@ -335,6 +369,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(by_response_id),
 		TEST(by_request_body),
+		TEST(the_bill_joins_the_run_of_its_front),
+		TEST(the_bill_keeps_a_run_of_its_own),
 		TEST(the_upstream_is_not_seen),
 		TEST(another_call_beside_it),
 		TEST(a_retry_in_the_gateway),

@@ -59,7 +59,8 @@ static const char known_line[] =
 	"\"batch\":true,"
 	"\"response_id\":\"chatcmpl-1\",\"request_id\":\"req_1\",\"attempt\":1,"
 	"\"operation_id\":\"op-1\",\"trace_id\":\"0af7651916cd43dd8448eb211c80319c\","
-	"\"session_id\":\"s-1\",\"key_fingerprint\":\"0badcafe\",\"workload\":{\"pid\":4242,"
+	"\"session_id\":\"s-1\",\"run_id\":\"0af7651916cd43dd8448eb211c80319c\",\"joined_by\":"
+	"\"trace_id\",\"key_fingerprint\":\"0badcafe\",\"workload\":{\"pid\":4242,"
 	"\"uid\":1000,\"user\":\"alice\",\"comm\":\"python3\",\"exe\":\"/usr/bin/python3.11\","
 	"\"cgroup\":\"/system.slice/app.service\",\"container_id\":\"c0ffee\","
 	"\"unit\":\"app.service\",\"slice\":\"system.slice\",\"login\":\"bob\","
@@ -85,7 +86,8 @@ static const char unknown_line[] =
 	"\"price_id\":null,"
 	"\"prices_sha256\":null,\"service_tier\":null,\"billing_mode\":\"metered\",\"batch\":false,"
 	"\"response_id\":null,\"request_id\":null,\"attempt\":0,\"operation_id\":null,"
-	"\"trace_id\":null,\"session_id\":null,\"key_fingerprint\":null,\"workload\":{},\"on_"
+	"\"trace_id\":null,\"session_id\":null,\"run_id\":null,\"joined_by\":null,\"key_"
+	"fingerprint\":null,\"workload\":{},\"on_"
 	"behalf_of\":null,"
 	"\"tags\":{},\"gaps\":0}\n";
 

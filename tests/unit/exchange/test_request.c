@@ -2,6 +2,8 @@
 /* What a request tells of its call. */
 #include "stage.h"
 
+#include "agent/runs/link.h"
+
 #include <zlib.h>
 
 static void facts_of_a_request(void **state)
@@ -317,14 +319,112 @@ static void a_deployment_is_no_model(void **state)
 	assert_string_equal(c->model, "");
 }
 
+/* ---- what joins runs ----------------------------------------------------------------------- */
+
+static bool links(const struct call_links *l, enum run_source kind, const char *id)
+{
+	uint8_t hash[16];
+
+	assert_true(link_hash(hash, env.fingerprint_key, kind, slice_of(id)));
+	for (uint32_t i = 0; i < link_count(l); i++) {
+		if (l->item[i].kind == kind && memcmp(l->item[i].hash, hash, sizeof(hash)) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* The id itself is nowhere in the record. */
+static void assert_hashed(const struct call *c, const char *id)
+{
+	assert_null(memmem(c, sizeof(*c), id, strlen(id)));
+}
+
+static void tool_calls_of_chat(void **state)
+{
+	struct exchange *x = begin_chat();
+	const struct call *c;
+
+	(void)state;
+	request(x, "{\"model\":\"m\",\"messages\":[{\"role\":\"assistant\",\"tool_calls\":[{\"id\":"
+		   "\"call_before1\"}]},{\"role\":\"tool\",\"tool_call_id\":\"call_before1\","
+		   "\"content\":\"x\"}]}");
+	answer_head(x, 200, LINES("Content-Type: text/event-stream"));
+	answer(x,
+	       "data: {\"id\":\"c1\",\"object\":\"chat.completion.chunk\",\"choices\":[{\"delta\":{"
+	       "\"tool_calls\":[{\"id\":\"call_after12\",\"function\":{\"name\":\"f\"}}]}}]}\n\n",
+	       2 * SEC);
+	c = end(x, MESSAGE_COMPLETE);
+	assert_int_equal(c->asks.count, 1);
+	assert_true(links(&c->asks, RUN_BY_TOOL_CALL, "call_before1"));
+	assert_int_equal(c->gives.count, 1);
+	assert_true(links(&c->gives, RUN_BY_TOOL_CALL, "call_after12"));
+	assert_hashed(c, "call_before1");
+	assert_hashed(c, "call_after12");
+}
+
+static void tool_calls_of_messages(void **state)
+{
+	struct exchange *x = begin_messages();
+	const struct call *c;
+
+	(void)state;
+	request(x, "{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"tool_result\","
+		   "\"tool_use_id\":\"toolu_before\"}]}]}");
+	answer_head(x, 200, LINES("Content-Type: application/json"));
+	answer(x,
+	       "{\"type\":\"message\",\"id\":\"msg_1\",\"content\":[{\"type\":\"text\",\"text\":"
+	       "\"a\"},{\"type\":\"tool_use\",\"id\":\"toolu_after\"}]}",
+	       2 * SEC);
+	c = end(x, MESSAGE_COMPLETE);
+	assert_true(links(&c->asks, RUN_BY_TOOL_CALL, "toolu_before"));
+	assert_true(links(&c->gives, RUN_BY_TOOL_CALL, "toolu_after"));
+	assert_int_equal(c->asks.count + c->gives.count, 2);
+	assert_hashed(c, "toolu_before");
+	assert_hashed(c, "toolu_after");
+}
+
+static void what_a_response_goes_on_from(void **state)
+{
+	struct exchange *x =
+		begin_as("POST", "/v1/responses", false, LINES("Host: api.openai.com"));
+	const struct call *c;
+
+	(void)state;
+	request(x, "{\"previous_response_id\":\"resp_before\",\"conversation\":{\"id\":"
+		   "\"conv_12345\"},\"input\":[{\"type\":\"function_call_output\",\"call_id\":"
+		   "\"call_before1\",\"output\":\"x\"}]}");
+	answer_head(x, 200, LINES("Content-Type: application/json"));
+	answer(x,
+	       "{\"id\":\"resp_1\",\"object\":\"response\",\"output\":[{\"type\":"
+	       "\"function_call\",\"call_id\":\"call_after12\"}]}",
+	       2 * SEC);
+	c = end(x, MESSAGE_COMPLETE);
+	assert_int_equal(c->asks.count, 3);
+	assert_true(links(&c->asks, RUN_BY_RESPONSE, "resp_before"));
+	assert_true(links(&c->asks, RUN_BY_CONVERSATION, "conv_12345"));
+	assert_true(links(&c->asks, RUN_BY_TOOL_CALL, "call_before1"));
+	assert_int_equal(c->gives.count, 1);
+	assert_true(links(&c->gives, RUN_BY_TOOL_CALL, "call_after12"));
+	assert_hashed(c, "conv_12345");
+	assert_hashed(c, "call_before1");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(facts_of_a_request), TEST(credentials),
-		TEST(keys_in_targets),	  TEST(bodies_of_other_kinds),
-		TEST(signatures),	  TEST(models_of_bedrock),
-		TEST(errors_of_bedrock),  TEST(fingerprint_is_keyed),
-		TEST(compressed_request), TEST(a_deployment_is_no_model),
+		TEST(tool_calls_of_chat),
+		TEST(tool_calls_of_messages),
+		TEST(what_a_response_goes_on_from),
+		TEST(facts_of_a_request),
+		TEST(credentials),
+		TEST(keys_in_targets),
+		TEST(bodies_of_other_kinds),
+		TEST(signatures),
+		TEST(models_of_bedrock),
+		TEST(errors_of_bedrock),
+		TEST(fingerprint_is_keyed),
+		TEST(compressed_request),
+		TEST(a_deployment_is_no_model),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -29,7 +29,7 @@ static inline void execute(sqlite3 *db, const char *sql)
 	"'estimated_by','collapsed_by')"
 #define SINCE_5                                                                           \
 	"name GLOB '*slice' OR name GLOB '*login*' OR name GLOB '*pod_uid' OR name GLOB " \
-	"'*started_by' OR name GLOB '*argv'"
+	"'*started_by' OR name GLOB '*argv' OR name IN('run_id','joined_by')"
 #define SINCE_4 "name GLOB 'cache_savings*' OR name='summed' OR name='reprice'"
 
 static inline void drop_columns(sqlite3 *db, const char *table, const char *which)
@@ -59,6 +59,7 @@ static inline void downgrade(int version)
 
 	execute(db, "DROP VIEW events");
 	drop_columns(db, "facets", SINCE_5);
+	drop_columns(db, "calls", SINCE_5);
 	if (version < 4) {
 		execute(db, "DROP TABLE corrections;DROP TABLE period_totals;"
 			    "DROP TABLE periods;DROP TABLE reprices;DROP TABLE runs");

@@ -54,6 +54,8 @@ static inline void sample_call(struct call *c, uint32_t n)
 		.trace_id = "0af7651916cd43dd8448eb211c80319c",
 		.span_id = "b7ad6b7169203331",
 		.session_id = "s-1",
+		.run_id = "0af7651916cd43dd8448eb211c80319c",
+		.joined_by = RUN_BY_TRACE,
 		.key_fingerprint = "0badcafe",
 		.credential_kind = "api_key",
 		.workload = {.pid = 4242,
