@@ -150,7 +150,10 @@ static void on_asked(void *user, const struct conn_id *conn, const struct call *
 	if (!call.model[0]) /* it reads back what was asked for before */
 		return;
 	attribution_fill(p->attribution, conn, &call);
-	(void)attribution_name(p->attribution, &call.workload);
+	(void)attribution_name(p->attribution, &call.workload, &call.tags);
+	if (is_opted_out(&call))
+		return;
+	rules_apply(p->rules, &call, NULL, NULL);
 	p->ops->asked(p->user, &call, catalog_model_id(p->catalog, &call));
 }
 

@@ -575,6 +575,8 @@ bool attribution_name(const struct attribution *a, struct workload *w, struct ta
 
 void attribution_each_living(const struct attribution *a, attribution_told *told, void *user)
 {
+	struct tags unasked;
+
 	for (size_t i = 0; i < BUCKETS; i++) {
 		for (const struct known *k = a->bucket[i]; k; k = k->next) {
 			struct workload w;
@@ -582,7 +584,8 @@ void attribution_each_living(const struct attribution *a, attribution_told *told
 			if (k->exit_ns)
 				continue;
 			w = k->workload;
-			(void)attribution_name(a, &w); /* as its calls are named */
+			unasked.count = 0;
+			(void)attribution_name(a, &w, &unasked); /* as its calls are named */
 			told(user, &w);
 		}
 	}

@@ -372,7 +372,7 @@ static void a_container_of_version_1_is_not_forgotten(void **state)
 	attribution_fill(a, &open.conn, &call);
 	assert_string_equal(call.workload.cgroup, "/lxc/web");
 	assert_string_equal(call.workload.container, "web");
-	assert_true(attribution_name(a, &call.workload));
+	assert_true(attribution_name(a, &call.workload, &(struct tags){0}));
 	assert_string_equal(call.workload.container, "web");
 	open.cgroup = pod;
 	attribution_open(a, &open);

@@ -176,10 +176,11 @@ static void a_level_that_is_none_is_refused(void **state)
 static void no_label_of_single_users_or_sessions(void **state)
 {
 	static const char *const allowed[] = {
-		"provider", "model",	 "basis",  "direction", "kind",	     "operation",
-		"status",   "outcome",	 "reason", "le",	"namespace", "workload",
-		"pod",	    "container", "unit",   "state",	"layer",     "table",
-		"by",	    "end",	 "result", "version",	"tag_team",  "tag_feature",
+		"provider",  "model",	 "basis",    "direction",   "kind",
+		"operation", "status",	 "outcome",  "reason",	    "le",
+		"namespace", "workload", "pod",	     "container",   "unit",
+		"state",     "layer",	 "table",    "by",	    "end",
+		"result",    "version",	 "tag_team", "tag_feature", "limit",
 	};
 	static const char *const tags[] = {"team", "feature"};
 	struct call call;
