@@ -13,6 +13,13 @@ const char *const recon_state_names[RECON_STATES] = {"both",	   "untracked", "no
 #define UNITS_MAX    ((bill_sum)1 << 62) /* products of two counts stay below 2^127 */
 #define MILLION	     1000000
 #define FACTOR_STEPS 1000
+#define PRICED_UNITS 1000000000 /* of which a price is */
+#define PRICE_STEPS  100000	/* a price has at most five digits */
+/*
+ * What rounding may have taken is 1/CHANCE of a step of prices or of factors at most, to either
+ * side: of arbitrary amounts one in a hundred is taken for one.
+ */
+#define CHANCE 200
 
 /* ---- arithmetic -------------------------------------------------------------------------- */
 
@@ -47,18 +54,21 @@ static bill_sum times(bill_sum units, bill_sum num, bill_sum den)
 
 bool recon_is_price(bill_sum amount, bill_sum slack, bill_sum quantity)
 {
-	bill_sum price, unit = 1, cents;
+	bill_sum price, step = 1;
 
 	if (quantity <= 0 || amount < 0)
 		return false;
 	if (amount == 0)
 		return true;
 	/* The price of 10^9 units in 10^-12: small prices keep their digits. */
-	price = times(1000000000, amount, quantity);
-	while (price / unit >= 100000)
-		unit *= 10;
-	cents = (price + unit / 2) / unit * unit;
-	return magnitude(amount - times(quantity, cents, 1000000000)) <= slack + 1;
+	price = times(PRICED_UNITS, amount, quantity);
+	while (step <= price && (price / step >= PRICE_STEPS ||
+				 times(quantity, step, PRICED_UNITS) < CHANCE * (slack + 1)))
+		step *= 10;
+	if (step > price)
+		return false;
+	price = (price + step / 2) / step * step;
+	return magnitude(amount - times(quantity, price, PRICED_UNITS)) <= slack + 1;
 }
 
 /* ---- lists: sorted by all but what a rule makes one of -------------------------------------- */
@@ -482,7 +492,7 @@ static bool is_factor(const struct cell *cell)
 {
 	bill_sum factor, ledger = cell->seen_pusd;
 
-	if (ledger <= 0 || cell->amount <= 0 || ledger / FACTOR_STEPS < 200 * (cell->slack + 1))
+	if (ledger <= 0 || cell->amount <= 0 || ledger / FACTOR_STEPS < CHANCE * (cell->slack + 1))
 		return false;
 	factor = times(FACTOR_STEPS, cell->amount, ledger);
 	return magnitude(cell->amount - times(factor, ledger, FACTOR_STEPS)) <= cell->slack + 1;

@@ -106,8 +106,9 @@ int reconcile(struct recon_bill *bills, size_t bill_count, struct recon_ledger *
 void recon_rows_free(struct recon_rows *rows);
 
 /*
- * Is amount, give or take slack, quantity times a price of at most five digits for any power of ten
- * of units? What was not priced by the unit hardly ever is.
+ * Is amount, give or take slack, quantity times a price of few digits for any power of ten of
+ * units? Five at most, and no more than make one step of the price, in money, 200 times the slack:
+ * so of amounts that were not priced by the unit at most one in a hundred is.
  */
 bool recon_is_price(bill_sum amount, bill_sum slack, bill_sum quantity);
 

@@ -553,15 +553,50 @@ static void test_unpriced_is_price(void **state)
 	assert_true(cause[CAUSE_PRICE] == usd(9600000) && cause[CAUSE_COVERAGE] == 0);
 }
 
+/*
+ * A bill to the cent: a lump on a line of some dollars is nobody's price, but for one in a hundred
+ * that makes a whole dollar a million of it to the cent.
+ */
+static void test_lumps_on_rounded_bills(void **state)
+{
+	int taken = 0;
+
+	(void)state;
+	for (bill_sum cents = 100; cents < 2000; cents++) {
+		bill_sum cause[RECON_CAUSES];
+		struct recon_bill *output;
+		struct books b;
+		bill_sum drift;
+
+		both_agree(&b);
+		output = bill_of(&b, BILL_OUTPUT);
+		output->quantity = sum_of(&b, BILL_OUTPUT)->quantity = 1234567;
+		sum_of(&b, BILL_OUTPUT)->cost_pusd = (bill_sum)1234567 * 15000000;
+		output->amount = usd(18520000) + usd(cents * 10000);
+		output->slack = 5000000000;
+		drift = output->amount - sum_of(&b, BILL_OUTPUT)->cost_pusd;
+		causes_of(&b, cause);
+		assert_true(cause[CAUSE_PRICE] + cause[CAUSE_UNEXPLAINED] == drift);
+		taken += cause[CAUSE_PRICE] != 0;
+	}
+	assert_true(taken * 100 <= 1900);
+}
+
 static void test_is_price(void **state)
 {
 	static const struct {
 		int64_t amount, slack, quantity;
 		bool is;
 	} rows[] = {
-		{3703701000000, 0, 1234567, true},	    /* 3 USD a million */
-		{4073701000000, 0, 1234567, false},	    /* and 0.37 USD */
-		{4070000000000, 5000000000, 1234567, true}, /* to the cent: 3.2967 */
+		{3703701000000, 0, 1234567, true},		  /* 3 USD a million */
+		{4073701000000, 0, 1234567, false},		  /* and 0.37 USD */
+		{4070000000000, 5000000000, 1234567, false},	  /* to the cent: anything */
+		{37040000000000, 5000000000, 12345678, true},	  /* 3 USD a million, to the cent */
+		{46300000000000, 5000000000, 12345678, false},	  /* 3.75: too many digits for it */
+		{4629630000000000, 5000000000, 1234567890, true}, /* and not here */
+		{4631630000000000, 5000000000, 1234567890, false}, /* and 2 USD */
+		{4629629, 0, 1, false},				   /* seven digits */
+		{1, 0, 10, false},
 		{0, 0, 5, true},
 		{-3, 0, 3, false},
 		{3, 0, 0, false},
@@ -576,8 +611,6 @@ static void test_is_price(void **state)
 	}
 }
 
-/* ---- whatever the sums are --------------------------------------------------------------- */
-
 static uint64_t next(uint64_t *seed)
 {
 	*seed ^= *seed << 13;
@@ -585,6 +618,32 @@ static uint64_t next(uint64_t *seed)
 	*seed ^= *seed << 17;
 	return *seed;
 }
+
+/* Amounts that nobody priced by the unit, 5 to 100 USD, with so many digits behind the point. */
+static void test_chance_is_no_price(void **state)
+{
+	static const int64_t places[] = {10000000000, 100000000, 1000000, 10000, 1};
+	const int rounds = 200000;
+	uint64_t seed = 88172645463325252ULL;
+
+	(void)state;
+	for (size_t p = 0; p < ARRAY_LEN(places); p++) {
+		int taken = 0;
+
+		for (int i = 0; i < rounds; i++) {
+			int64_t amount = 5000000000000 + (int64_t)(next(&seed) % 95000000000000);
+			int64_t units = 1000 + (int64_t)(next(&seed) % 50000000);
+
+			amount -= amount % places[p];
+			taken += recon_is_price(amount, places[p] / 2, units);
+		}
+		print_message("digit of 10^-12 USD %lld: %d of %d\n", (long long)places[p], taken,
+			      rounds);
+		assert_true(taken <= rounds / 80);
+	}
+}
+
+/* ---- whatever the sums are --------------------------------------------------------------- */
 
 static int64_t any_amount(uint64_t *seed)
 {
@@ -669,6 +728,8 @@ int main(void)
 		cmocka_unit_test(test_units_without_model),
 		cmocka_unit_test(test_unpriced_is_price),
 		cmocka_unit_test(test_is_price),
+		cmocka_unit_test(test_chance_is_no_price),
+		cmocka_unit_test(test_lumps_on_rounded_bills),
 		cmocka_unit_test(test_any_sums_add_up),
 	};
 
