@@ -23,8 +23,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define SUM_CALLS_MAX  (1LL << 31) /* of an hour and facet: money is exact up to there */
-#define PROGRESS_STEPS 200000	   /* of SQLite's machine, between looks at the clock */
+/* Calls of an hour in all sums that are read: below it no sum of money leaves 64 bits. */
+#define SUM_CALLS_MAX  (1LL << 30)
+#define PROGRESS_STEPS 200000 /* of SQLite's machine, between looks at the clock */
 
 /* ---- failing ----------------------------------------------------------------------------- */
 
@@ -135,15 +136,23 @@ static int create(struct merge *m)
 	return merge_run(m, &sql);
 }
 
-/* What no sum of calls is, is refused, whoever wrote it. Only savings may be below 0. */
+/*
+ * What no sum of calls is, is refused, whoever wrote it: of each call's money, the upper 32 bits
+ * are signed and the lower are not. Only savings may be below 0.
+ */
 static void put_sum_column(void *user, struct slice name)
 {
 	bool may_be_negative = slice_starts(name, SLICE("cache_savings"));
 
 	text_printf(user, ",%.*s INTEGER NOT NULL", SLICE_FMT(name));
 	if (slice_eq(name, SLICE("calls")))
-		text_printf(user, " CHECK(calls BETWEEN 1 AND %lld)", (long long)SUM_CALLS_MAX);
-	else if (!may_be_negative)
+		text_printf(user, " CHECK(calls BETWEEN 1 AND %lld)", SUM_CALLS_MAX);
+	else if (slice_ends(name, SLICE("_hi")))
+		text_printf(user, " CHECK(%.*s BETWEEN %d*calls AND 2147483647*calls)",
+			    SLICE_FMT(name), may_be_negative ? INT32_MIN : 0);
+	else if (slice_ends(name, SLICE("_lo")))
+		text_printf(user, " CHECK(%.*s BETWEEN 0 AND 4294967295*calls)", SLICE_FMT(name));
+	else
 		text_printf(user, " CHECK(%.*s>=0)", SLICE_FMT(name));
 }
 
@@ -421,11 +430,41 @@ static void put_tables(struct text *sql)
 		  "c.event_id=n.event_id ORDER BY n.ledger,n.id;");
 }
 
+/* Each sum is one that calls can have; so must be what they come to. */
+static int check_sums(struct merge *m)
+{
+	struct text sql = TEXT_INIT(256);
+	sqlite3_stmt *stmt = NULL;
+	int r, rc;
+
+	text_printf(&sql, "SELECT hour FROM sums GROUP BY hour HAVING sum(calls)>%lld LIMIT 1",
+		    SUM_CALLS_MAX);
+	r = merge_prepare(m, &sql, &stmt);
+	if (r)
+		return r;
+	rc = sqlite3_step(stmt);
+	if (rc == SQLITE_ROW) {
+		snprintf(m->err, m->err_size,
+			 "the sums of the hour %lld since 1970 are of more than %lld calls; read "
+			 "fewer copies of a ledger at once",
+			 (long long)sqlite3_column_int64(stmt, 0), SUM_CALLS_MAX);
+		r = -EBADMSG;
+	} else if (rc != SQLITE_DONE) {
+		r = merge_fail(m, rc);
+	}
+	sqlite3_finalize(stmt);
+	return r;
+}
+
 static int put_together(struct merge *m)
 {
 	struct text sql = TEXT_INIT(QUERY_SQL_MAX);
+	int r;
 
 	m->path = "the ledgers together";
+	r = check_sums(m);
+	if (r)
+		return r;
 	text_puts(&sql, "BEGIN;");
 	text_puts(&sql, choose_sums);
 	put_tables(&sql);

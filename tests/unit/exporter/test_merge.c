@@ -527,6 +527,10 @@ static void bad_sums_are_named(void **state)
 		"\"hour\":498702,\"facet\":1,\"calls\":1,\"output_text\":-1",
 		"\"hour\":498702,\"facet\":1,\"calls\":1,\"cost_pusd_hi\":-1",
 		"\"hour\":498702,\"facet\":1,\"calls\":1,\"cost_pusd_lo\":1.5",
+		"\"hour\":498702,\"facet\":1,\"calls\":1,\"cost_pusd_hi\":2147483648",
+		"\"hour\":498702,\"facet\":1,\"calls\":2,\"list_cost_pusd_lo\":8589934591",
+		"\"hour\":498702,\"facet\":1,\"calls\":1,\"cache_savings_pusd_hi\":-2147483649",
+		"\"hour\":498702,\"facet\":1,\"calls\":1,\"cache_savings_pusd_lo\":-1",
 		"\"hour\":\"x\",\"facet\":1,\"calls\":1",
 		"\"hour\":498702,\"calls\":1",
 		"\"hour\":498702,\"facet\":1,\"calls\":1,\"basis\":\"guessed\"",
@@ -548,6 +552,35 @@ static void bad_sums_are_named(void **state)
 		    strncmp(err, expected, strlen(expected)) != 0)
 			fail_msg("%s: %s", parts[i], err);
 	}
+}
+
+/* Sums that are each good, of one hour and facet: exact up to the bound, and refused beyond it. */
+static void sums_stay_exact(void **state)
+{
+	static const char line[] =
+		"{\"record\":\"sum\",\"schema\":4,\"ledger\":\"%c\",\"hour\":498702,\"facet\":1,"
+		"\"calls\":%lld,\"cost_pusd_hi\":%lld,\"cost_pusd_lo\":%lld}\n";
+	const long long half = 1LL << 29, hi = half * INT32_MAX, lo = half * UINT32_MAX;
+	char path[128], text[1024];
+	const char *const paths[] = {path};
+	struct query_sources sources = {.paths = paths, .count = 1};
+	struct query *q;
+	int n;
+
+	(void)state;
+	assert_int_equal(mkdir(dirs[0], 0700), 0);
+	file_path(path, "sums.jsonl");
+	n = snprintf(text, sizeof(text), line, 'a', half, hi, lo);
+	n += snprintf(text + n, sizeof(text) - (size_t)n, line, 'b', half, hi, lo);
+	write_file(path, text);
+	q = open_paths(paths, 1);
+	assert_int_equal(total_of(q).calls, 1LL << 30);
+	assert_true(total_of(q).cost == (pusd_sum)INT64_MAX << 30);
+	query_close(q);
+	snprintf(text + n, sizeof(text) - (size_t)n, line, 'c', 1LL, 0LL, 0LL);
+	write_file(path, text);
+	assert_int_equal(query_open_many(&q, &sources, err, sizeof(err)), -EBADMSG);
+	assert_non_null(strstr(err, "the hour 498702 since 1970"));
 }
 
 static void a_line_without_end_is_refused(void **state)
@@ -625,6 +658,7 @@ int main(void)
 		TEST(only_the_time_asked_for_is_copied),
 		TEST(bad_lines_are_named),
 		TEST(bad_sums_are_named),
+		TEST(sums_stay_exact),
 		TEST(a_line_without_end_is_refused),
 		TEST(what_cannot_be_opened_is_named),
 		TEST(an_empty_export_is_an_empty_ledger),
