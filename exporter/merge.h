@@ -7,7 +7,9 @@
  * its highest revision.
  *
  * Hours of which a source kept the sums only, its calls being past retention, are taken from its
- * roll-up, unless another copy of the same ledger still has those calls.
+ * roll-up, unless another copy of the same ledger still has those calls at the same money: where it
+ * differs, the sums are newer (a reprice before retention). An hour's sums of more than 2^30 calls
+ * are refused.
  */
 #ifndef TT_MERGE_H
 #define TT_MERGE_H

@@ -330,8 +330,15 @@ static const char forget_calls[] =
 static const char two_facets[] =
 	"CREATE TEMP TABLE f AS SELECT * FROM facets;UPDATE f SET id=99,key=x'00';"
 	"INSERT INTO facets SELECT * FROM f;CREATE TEMP TABLE r AS SELECT * FROM rollup;"
-	"UPDATE r SET facet=99,calls=2,cost_pusd_lo=2*512500000;INSERT INTO rollup SELECT * FROM r;"
-	"UPDATE rollup SET calls=4,cost_pusd_lo=4*512500000 WHERE facet<>99";
+	"UPDATE r SET "
+	"facet=99,calls=2,cost_pusd_lo=2*512500000,list_cost_pusd_lo=list_cost_pusd_lo/3,"
+	"cache_savings_pusd_hi=cache_savings_pusd_hi/3,cache_savings_pusd_lo=cache_savings_pusd_lo/"
+	"3;"
+	"INSERT INTO rollup SELECT * FROM r;"
+	"UPDATE rollup SET "
+	"calls=4,cost_pusd_lo=4*512500000,list_cost_pusd_lo=list_cost_pusd_lo/3*2,"
+	"cache_savings_pusd_hi=cache_savings_pusd_hi/3*2,"
+	"cache_savings_pusd_lo=cache_savings_pusd_lo/3*2 WHERE facet<>99";
 
 static void double_lines(const char *path)
 {
@@ -391,6 +398,39 @@ static void sums_stand_for_calls_that_are_gone(void **state)
 	q = open_two(dirs[0], dirs[1]);
 	assert_true(total_of(q).cost == cost && total_of(q).calls == 6);
 	query_close(q);
+}
+
+/* A backup has the calls as they were before a reprice; retention took them from the ledger since.
+ */
+static void sums_after_a_reprice_are_newer_than_a_copys_calls(void **state)
+{
+	static const char *const columns[] = {"cost_pusd", "list_cost_pusd", "cache_savings_pusd"};
+	char repriced[256];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(columns); i++) {
+		record(0, 6);
+		copy_ledger(0, 1);
+		snprintf(repriced, sizeof(repriced), "UPDATE rollup SET %s_lo=%s_lo+7", columns[i],
+			 columns[i]);
+		run_sql(0, repriced);
+		run_sql(0, forget_calls);
+		for (int turn = 0; turn < 2; turn++) {
+			struct query *live = open_paths((const char *const[]){dirs[0]}, 1);
+			struct query *q = open_two(dirs[turn], dirs[!turn]);
+			struct spend expected = total_of(live), total = total_of(q);
+
+			assert_int_equal(total.calls, 6);
+			assert_true(total.cost == expected.cost);
+			assert_true(total.cache_savings == expected.cache_savings);
+			assert_int_equal(list_of(q).count, 0);
+			query_close(live);
+			query_close(q);
+		}
+		remove_tree(dirs[0]);
+		remove_tree(dirs[1]);
+		at(0);
+	}
 }
 
 static void another_hosts_sums_are_added(void **state)
@@ -653,6 +693,7 @@ int main(void)
 		TEST(lines_and_a_database_are_one),
 		TEST(older_ledgers_are_read),
 		TEST(sums_stand_for_calls_that_are_gone),
+		TEST(sums_after_a_reprice_are_newer_than_a_copys_calls),
 		TEST(another_hosts_sums_are_added),
 		TEST(losses_of_copies_are_counted_once),
 		TEST(only_the_time_asked_for_is_copied),
