@@ -2,13 +2,11 @@
 /* tolltap export: the ledger's records for other programs, other ledgers, and finance. */
 #include "agent/cli/export.h"
 #include "agent/cli/flags.h"
+#include "agent/cli/out_file.h"
 #include "agent/cli/query_flags.h"
 #include "pricing/catalog.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
-#include <unistd.h>
 
 static void help(void)
 {
@@ -20,8 +18,9 @@ static void help(void)
 	       "             --ledger reads back, without loss\n\n"
 	       "flags:\n"
 	       "  --format=FORM\n"
-	       "  --out=FILE     into this file instead, which appears when it is "
-	       "complete\n" QUERY_FLAGS_HELP QUERY_LEDGER_HELP);
+	       "  --out=FILE     into this file instead, which appears when it is complete;\n"
+	       "                 a pipe or a device is written as it comes\n" QUERY_FLAGS_HELP
+		       QUERY_LEDGER_HELP);
 	config_help("export");
 }
 
@@ -34,51 +33,6 @@ static const struct {
 	{"csv", export_csv, false},
 	{"jsonl", export_jsonl, false},
 };
-
-/* ---- where it goes ----------------------------------------------------------------------- */
-
-/* A file beside the one that is to be, which takes its place when it is complete and on disk. */
-struct target {
-	const char *path; /* NULL: stdout */
-	char partial[PATH_MAX];
-	FILE *stream;
-};
-
-static int target_open(struct target *t, const char *path)
-{
-	int fd;
-
-	t->path = path;
-	t->stream = stdout;
-	if (!path)
-		return EXIT_OK;
-	if (snprintf(t->partial, sizeof(t->partial), "%s.XXXXXX", path) >= (int)sizeof(t->partial))
-		return cli_fail(EXIT_USAGE, "export", "--out: the path is too long");
-	fd = mkostemp(t->partial, O_CLOEXEC);
-	t->stream = fd < 0 ? NULL : fdopen(fd, "w");
-	if (t->stream)
-		return EXIT_OK;
-	return cli_fail(EXIT_FAILED, "export", "cannot make %s: %s", t->partial, strerror(errno));
-}
-
-static int target_end(struct target *t, int rc)
-{
-	int r = 0;
-
-	if (!t->path)
-		return rc;
-	if (fflush(t->stream) || fsync(fileno(t->stream)) < 0)
-		r = -errno;
-	if (fclose(t->stream) && r == 0)
-		r = -errno;
-	if (rc == EXIT_OK && r == 0 && rename(t->partial, t->path) < 0)
-		r = -errno;
-	if (rc != EXIT_OK || r)
-		unlink(t->partial);
-	if (rc == EXIT_OK && r)
-		rc = cli_fail(EXIT_FAILED, "export", "cannot write %s: %s", t->path, strerror(-r));
-	return rc;
-}
 
 /* ---- the command ------------------------------------------------------------------------- */
 
@@ -109,22 +63,24 @@ static void tell_doubts(struct export *e)
 static int write_form(struct export *e, size_t form, const char *path)
 {
 	bool query_failed = false;
-	struct target target;
+	struct out_file out;
 	int r, rc;
 
-	if (query_hold(e->q))
-		return cli_fail(EXIT_STORAGE, "export", "%s", query_error(e->q));
-	rc = target_open(&target, path);
+	/* A pipe may wait for its reader: the ledger is held after that. */
+	rc = out_file_open(&out, "export", path);
 	if (rc != EXIT_OK)
 		return rc;
-	e->stream = target.stream;
+	if (query_hold(e->q))
+		return out_file_end(&out, "export",
+				    cli_fail(EXIT_STORAGE, "export", "%s", query_error(e->q)));
+	e->stream = out.stream;
 	r = forms[form].write(e, &query_failed);
 	progress_end();
 	if (r && query_failed)
 		rc = cli_fail(EXIT_STORAGE, "export", "%s", query_error(e->q));
 	else if (r && r != -EPIPE)
 		rc = cli_fail(EXIT_FAILED, "export", "cannot write: %s", strerror(-r));
-	rc = target_end(&target, rc);
+	rc = out_file_end(&out, "export", rc);
 	if (rc == EXIT_OK)
 		tell_doubts(e);
 	return rc;
