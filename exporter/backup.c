@@ -14,7 +14,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define PART_SUFFIX    ".part"
 #define PROGRESS_STEPS 200000 /* of SQLite's machine between two looks */
 
 struct backup {
@@ -40,17 +39,16 @@ static int on_steps(void *user)
 	return 0;
 }
 
-/* SQLite fills a file that is there and empty: so it has its mode before a byte is in it. */
+/* SQLite fills a file that is there and empty: so it has its mode, 0600, before a byte is in it. */
 static int make_part(struct backup *b)
 {
-	int n = snprintf(b->part, sizeof(b->part), "%s" PART_SUFFIX, b->path);
+	int n = snprintf(b->part, sizeof(b->part), "%s.XXXXXX", b->path);
 
 	if (n < 0 || (size_t)n >= sizeof(b->part))
 		return -ENAMETOOLONG;
 	if (access(b->path, F_OK) == 0)
 		return -EEXIST;
-	unlink(b->part); /* of a backup that was ended */
-	b->fd = open(b->part, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	b->fd = mkostemp(b->part, O_CLOEXEC);
 	return b->fd < 0 ? -errno : 0;
 }
 

@@ -528,6 +528,34 @@ static pusd_sum cost_of_events(void)
 	return seen.cost;
 }
 
+/* What lies beside the copy under such a name is someone else's. */
+static void a_backup_leaves_other_files_alone(void **state)
+{
+	char path[128], part[140], command[200];
+	struct stat st;
+	struct query *q;
+	int64_t bytes;
+	FILE *f;
+
+	(void)state;
+	put(call_at(1, OCTOBER, "m"), a);
+	snprintf(path, sizeof(path), "%s/copy.db", dir);
+	snprintf(part, sizeof(part), "%s.part", path);
+	f = fopen(part, "w");
+	assert_non_null(f);
+	fputs("mine", f);
+	fclose(f);
+	q = open_query();
+	assert_int_equal(backup_ledger(q, path, &bytes, NULL, err, sizeof(err)), 0);
+	query_close(q);
+	assert_int_equal(stat(part, &st), 0);
+	assert_int_equal(st.st_size, 4);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0600);
+	snprintf(command, sizeof(command), "test $(ls %s/copy.db* | wc -l) = 2", dir);
+	assert_int_equal(system(command), 0); /* nothing of its own is left */
+}
+
 static void any_order(void **state)
 {
 	static const char *const names[] = {"2026-09", "2026-10"};
@@ -569,12 +597,19 @@ static void any_order(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(months_are_parsed), TEST(a_month_is_frozen),
-		TEST(a_late_call_is_a_correction),   TEST(a_preview_changes_nothing),
-		TEST(a_reprice_is_journaled),	     TEST(closed_months_stay),
-		TEST(only_what_is_asked_for),	     TEST(many_calls_of_one_hour),
-		TEST(what_was_changed_is_found),     TEST(rollups_are_rebuilt),
-		TEST(a_backup_is_the_ledger),	     TEST(any_order),
+		cmocka_unit_test(months_are_parsed),
+		TEST(a_month_is_frozen),
+		TEST(a_late_call_is_a_correction),
+		TEST(a_preview_changes_nothing),
+		TEST(a_reprice_is_journaled),
+		TEST(closed_months_stay),
+		TEST(only_what_is_asked_for),
+		TEST(many_calls_of_one_hour),
+		TEST(what_was_changed_is_found),
+		TEST(rollups_are_rebuilt),
+		TEST(a_backup_is_the_ledger),
+		TEST(a_backup_leaves_other_files_alone),
+		TEST(any_order),
 	};
 
 	return cmocka_run_group_tests(tests, load_tables, free_tables);
