@@ -132,14 +132,43 @@ static void print_json_row(struct output *o)
 	text_free(&line);
 }
 
-/* RFC 4180 section 2: rules 5 to 7. */
-static void print_csv_cell(FILE *stream, const char *s)
+static bool is_decimal(const char *s)
 {
+	s += *s == '-';
+	if (!isdigit((unsigned char)*s))
+		return false;
+	s += strspn(s, "0123456789");
+	if (*s == '.' && isdigit((unsigned char)s[1]))
+		s += 1 + strspn(s + 1, "0123456789");
+	return !*s;
+}
+
+/*
+ * A spreadsheet takes a text that begins so for a formula, and models and tags are what clients
+ * wrote: OWASP, "CSV Injection". Its full-width signs too. A number below 0 is none.
+ */
+static bool is_formula(const char *s)
+{
+	static const char *const begins[] = {"=",  "+",	     "-",      "@",	 "\t",	  "\r",
+					     "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20"};
+
+	for (size_t i = 0; i < ARRAY_LEN(begins); i++) {
+		if (!strncmp(s, begins[i], strlen(begins[i])))
+			return !is_decimal(s);
+	}
+	return false;
+}
+
+/* RFC 4180 section 2: rules 5 to 7. */
+static void print_csv_cell(FILE *stream, const char *s, bool is_text)
+{
+	const char *guard = is_text && is_formula(s) ? "'" : "";
+
 	if (!strpbrk(s, ",\"\r\n")) {
-		fputs(s, stream);
+		fprintf(stream, "%s%s", guard, s);
 		return;
 	}
-	fputc('"', stream);
+	fprintf(stream, "\"%s", guard);
 	for (; *s; s++) {
 		if (*s == '"')
 			fputc('"', stream);
@@ -151,9 +180,12 @@ static void print_csv_cell(FILE *stream, const char *s)
 static void print_csv_row(struct output *o, bool header)
 {
 	for (size_t i = 0; i < o->count; i++) {
+		const struct cell *cell = &o->cells[i];
+
 		if (i)
 			fputc(',', o->stream);
-		print_csv_cell(o->stream, header ? o->columns[i].name : o->cells[i].text.ptr);
+		print_csv_cell(o->stream, header ? o->columns[i].name : cell->text.ptr,
+			       header || cell->kind == CELL_TEXT);
 	}
 	fputs("\r\n", o->stream);
 }

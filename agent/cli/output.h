@@ -3,7 +3,8 @@
  * The one printer of all query commands: rows of cells as an aligned table for people, one JSON
  * object per line, or CSV (RFC 4180). Cells are given in column order; output_row ends a row.
  * Colour only on a terminal (and never with NO_COLOR set); bytes that could steer a terminal are
- * replaced in tables. A table's widths are settled by its first OUTPUT_TABLE_ROWS rows, so that
+ * replaced in tables, and a text that a spreadsheet would take for a formula gets a ' before it in
+ * CSV (docs/commands.md). A table's widths are settled by its first OUTPUT_TABLE_ROWS rows, so that
  * memory is bounded and a followed table appears at output_flush.
  */
 #ifndef TT_CLI_OUTPUT_H

@@ -171,6 +171,56 @@ static void test_csv(void **state)
 	assert_non_null(strstr(printed, ",0.0005125,512500000,"));
 }
 
+static char *csv_of(const char *text)
+{
+	static const struct output_column columns[] = {{"text", OUTPUT_LEFT}, {"n", OUTPUT_LEFT}};
+	static char csv[256];
+	struct output *o;
+	FILE *f = tmpfile();
+
+	assert_int_equal(output_new(&o, f, OUTPUT_CSV, columns, 2), 0);
+	output_text(o, text);
+	output_int(o, -1);
+	output_row(o);
+	assert_int_equal(output_end(o), 0);
+	rewind(f);
+	csv[fread(csv, 1, sizeof(csv) - 1, f)] = '\0';
+	fclose(f);
+	return csv;
+}
+
+/* What a spreadsheet would take for a formula is text in it; a number is a number. */
+static void test_csv_is_safe_for_spreadsheets(void **state)
+{
+	static const char *const cases[][2] = {
+		{"=1+1", "'=1+1"},
+		{"+1", "'+1"},
+		{"@SUM(A1)", "'@SUM(A1)"},
+		{"-1+1", "'-1+1"},
+		{"-", "'-"},
+		{"-.5", "'-.5"},
+		{"-1.", "'-1."},
+		{"-1e5", "'-1e5"},
+		{"\t=1", "'\t=1"},
+		{"\r=1", "\"'\r=1\""},
+		{"\n=1", "\"'\n=1\""},
+		{"=HYPERLINK(\"http://x\",\"y\")", "\"'=HYPERLINK(\"\"http://x\"\",\"\"y\"\")\""},
+		{"\uff1d1", "'\uff1d1"},
+		{"-0.000512500", "-0.000512500"},
+		{"-12", "-12"},
+		{"gpt-4=o+", "gpt-4=o+"},
+		{"'=1", "'=1"},
+		{"", ""},
+	};
+	char expected[256];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		snprintf(expected, sizeof(expected), "text,n\r\n%s,-1\r\n", cases[i][1]);
+		assert_string_equal(csv_of(cases[i][0]), expected);
+	}
+}
+
 static void test_table_is_safe_for_terminals(void **state)
 {
 	struct call call;
@@ -347,10 +397,15 @@ static void test_tags_view(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_json_line),	  TEST(test_contract_keys),
-		TEST(test_csv),		  TEST(test_table_is_safe_for_terminals),
-		TEST(test_json_bytes),	  TEST(test_events_command),
-		TEST(test_spend_command), TEST(test_tags_view),
+		TEST(test_json_line),
+		TEST(test_contract_keys),
+		TEST(test_csv),
+		cmocka_unit_test(test_csv_is_safe_for_spreadsheets),
+		TEST(test_table_is_safe_for_terminals),
+		TEST(test_json_bytes),
+		TEST(test_events_command),
+		TEST(test_spend_command),
+		TEST(test_tags_view),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
