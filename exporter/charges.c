@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "exporter/charges.h"
 
+#include "agent/base/array.h"
 #include "exporter/query_parts.h"
 #include "exporter/schema.h"
 #include "exporter/sql.h"
@@ -9,20 +10,6 @@
 #include <sqlite3.h>
 
 #define CORRECTIONS_SINCE 4 /* the version of the schema that brought them */
-
-/* A growing array: room for one more of `size` bytes, or false. */
-static bool make_room(void **items, size_t count, size_t size)
-{
-	void *grown;
-
-	if (count & (count - 1) || (count && count < 16))
-		return true;
-	grown = reallocarray(*items, count ? 2 * count : 16, size);
-	if (!grown)
-		return false;
-	*items = grown;
-	return true;
-}
 
 /* Runs what was put together and calls take() per row; the SQL is freed. */
 static int read_rows(struct query *q, struct sql *sql, int (*take)(void *user, sqlite3_stmt *row),
@@ -46,14 +33,14 @@ static int read_rows(struct query *q, struct sql *sql, int (*take)(void *user, s
 
 struct hours {
 	int64_t *hour;
-	size_t count;
+	size_t count, cap;
 };
 
 static int take_hour(void *user, sqlite3_stmt *row)
 {
 	struct hours *hours = user;
 
-	if (!make_room((void **)&hours->hour, hours->count, sizeof(*hours->hour)))
+	if (!array_room((void **)&hours->hour, &hours->cap, hours->count, sizeof(*hours->hour)))
 		return -ENOMEM;
 	hours->hour[hours->count++] = sqlite3_column_int64(row, 0);
 	return 0;
@@ -162,14 +149,14 @@ int query_sums(struct query *q, const struct query_filter *filter, int64_t hour,
 
 struct corrections {
 	struct charge_correction *item;
-	size_t count;
+	size_t count, cap;
 };
 
 static int take_correction(void *user, sqlite3_stmt *row)
 {
 	struct corrections *c = user;
 
-	if (!make_room((void **)&c->item, c->count, sizeof(*c->item)))
+	if (!array_room((void **)&c->item, &c->cap, c->count, sizeof(*c->item)))
 		return -ENOMEM;
 	c->item[c->count++] = (struct charge_correction){
 		.seq = sqlite3_column_int64(row, 0),

@@ -2,6 +2,7 @@
 #include "exporter/database.h"
 
 #include "agent/base/clock.h"
+#include "agent/base/hex.h"
 #include "agent/base/log.h"
 #include "exporter/checker.h"
 #include "exporter/inflight.h"
@@ -81,16 +82,15 @@ static int refuse_sqlite(const struct opening *o, int rc)
 int database_create(sqlite3 *db)
 {
 	struct text sql = TEXT_INIT(64u << 10);
+	char hex[2 * 16 + 1];
 	uint8_t id[16];
 
 	if (getrandom(id, sizeof(id), 0) != (ssize_t)sizeof(id))
 		return SQLITE_IOERR;
 	text_puts(&sql, "BEGIN IMMEDIATE;");
 	schema_create_sql(&sql);
-	text_puts(&sql, "INSERT INTO meta VALUES('install_id','");
-	for (size_t i = 0; i < sizeof(id); i++)
-		text_printf(&sql, "%02x", id[i]);
-	text_puts(&sql, "');COMMIT");
+	hex_of(hex, id, sizeof(id));
+	text_printf(&sql, "INSERT INTO meta VALUES('install_id','%s');COMMIT", hex);
 	return sql_script(db, &sql);
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "exporter/periods.h"
 
+#include "agent/base/hex.h"
 #include "exporter/amend.h"
 #include "exporter/schema.h"
 #include "exporter/sql.h"
@@ -74,8 +75,7 @@ static int hash_rows(sqlite3_stmt *stmt, char hex[65])
 		hash_columns(&sha, stmt);
 	sqlite3_finalize(stmt);
 	sha256_digest(&sha, sizeof(digest), digest);
-	for (size_t i = 0; i < sizeof(digest); i++)
-		snprintf(hex + 2 * i, 3, "%02x", digest[i]);
+	hex_of(hex, digest, sizeof(digest));
 	return rc == SQLITE_DONE ? SQLITE_OK : rc;
 }
 

@@ -445,7 +445,6 @@ int query_events_by_time(struct query *q, const struct query_filter *filter,
 
 /* A ledger that no agent of this version has opened yet has no such table. */
 #define LOSSES_SINCE_VERSION 2
-#define RUNS_SINCE_VERSION   4
 
 int query_losses(struct query *q, int64_t since_us, int64_t until_us, struct query_losses *out)
 {
@@ -520,7 +519,7 @@ int query_was_metered(struct query *q, int64_t since_us, int64_t until_us, bool 
 	int r;
 
 	*metered = true;
-	if (q->version < RUNS_SINCE_VERSION)
+	if (q->version < QUERY_RUNS_SINCE)
 		return 0;
 	text_puts(&sql.text, "SELECT NOT EXISTS(SELECT 1 FROM runs WHERE started_us<?) OR "
 			     "EXISTS(SELECT 1 FROM runs WHERE started_us<? AND ended_us>=?)");

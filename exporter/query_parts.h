@@ -37,6 +37,8 @@ enum fact_place { FACT_FACET, FACT_PERIOD, FACT_CALL, FACT_TAG };
 
 /* The version of the schema that knows of calls made on behalf of others. */
 #define QUERY_PAYER_SINCE 3
+/* That which brought the table of runs. */
+#define QUERY_RUNS_SINCE 4
 
 struct query_fact {
 	const char *name;

@@ -5,9 +5,6 @@
 #include <sqlite3.h>
 #include <stdio.h>
 
-/* The version of the schema that brought the table. */
-#define RUNS_SINCE_VERSION 4
-
 int query_runs(struct query *q, int64_t since_us, int64_t until_us,
 	       int (*each)(void *user, const struct query_run *run), void *user)
 {
@@ -16,7 +13,7 @@ int query_runs(struct query *q, int64_t since_us, int64_t until_us,
 	sqlite3_stmt *stmt;
 	int r, rc = SQLITE_ROW;
 
-	if (q->version < RUNS_SINCE_VERSION) {
+	if (q->version < QUERY_RUNS_SINCE) {
 		snprintf(q->error, sizeof(q->error),
 			 "this ledger is from an older Tolltap, which did not write down when it "
 			 "ran");

@@ -38,13 +38,6 @@ const char *spend_prefix(const struct spend *spend)
 	return spend_is_at_least(spend) ? "at least " : "";
 }
 
-static int64_t add_saturating(int64_t a, int64_t b)
-{
-	int64_t sum;
-
-	return __builtin_add_overflow(a, b, &sum) ? INT64_MAX : sum;
-}
-
 void spend_add(struct spend *total, const struct spend *part)
 {
 	if (!total->calls || part->first_us < total->first_us)
@@ -79,11 +72,7 @@ static bool needs_calls(const struct query_filter *filter, const struct query_ke
 		if (keys[i].fact->place >= FACT_CALL)
 			return true;
 	}
-	for (size_t i = 0; i < filter->where_count; i++) {
-		if (filter->where[i].key.fact->place >= FACT_CALL)
-			return true;
-	}
-	return false;
+	return filter_asks_of_calls(filter);
 }
 
 /* ---- where rows come from ------------------------------------------------------------------ */

@@ -488,15 +488,6 @@ void schema_insert_sql(struct text *sql, enum schema_table table)
 
 /* ---- SQL functions ----------------------------------------------------------------------- */
 
-static int64_t add_saturating(int64_t a, int64_t b)
-{
-	int64_t sum;
-
-	if (__builtin_add_overflow(a, b, &sum))
-		return a < 0 ? INT64_MIN : INT64_MAX;
-	return sum;
-}
-
 static void sat_add(sqlite3_context *context, int argc, sqlite3_value **argv)
 {
 	(void)argc;

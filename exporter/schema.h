@@ -79,6 +79,16 @@ size_t schema_bind(struct sqlite3_stmt *stmt, int first, enum schema_table table
 /* Reads one table's columns, from result column `first` on, back into a call. */
 void schema_load(struct sqlite3_stmt *stmt, int first, enum schema_table table, struct call *call);
 
+/* A sum that stops at the end of the range. */
+static inline int64_t add_saturating(int64_t a, int64_t b)
+{
+	int64_t sum;
+
+	if (__builtin_add_overflow(a, b, &sum))
+		return a < 0 ? INT64_MIN : INT64_MAX;
+	return sum;
+}
+
 /* Registers sat_add (writers) and sat_sum (readers): integer sums that stop at INT64_MAX. */
 int schema_functions(struct sqlite3 *db) TT_MUST_CHECK;
 

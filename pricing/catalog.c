@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Loads the catalogue and prices.d into one immutable table. */
 #include "agent/base/input.h"
+#include "agent/base/hex.h"
 #include "pricing/table.h"
 
 #include <cjson/cJSON.h>
@@ -444,8 +445,7 @@ static void finish_hash(struct catalog *c, struct sha256_ctx *sha)
 	uint8_t digest[SHA256_DIGEST_SIZE];
 
 	sha256_digest(sha, sizeof(digest), digest);
-	for (size_t i = 0; i < sizeof(digest); i++)
-		snprintf(c->sha256 + 2 * i, 3, "%02x", digest[i]);
+	hex_of(c->sha256, digest, sizeof(digest));
 }
 
 static bool is_overrides(const char *path)

@@ -3,6 +3,7 @@
 #include "agent/cli/bill.h"
 
 #include "agent/base/clock.h"
+#include "agent/base/hex.h"
 #include "agent/cli/output.h"
 #include "exporter/bills/import.h"
 
@@ -63,8 +64,7 @@ static void hash_bytes(const char *bytes, size_t len, char hex[BILL_SHA256_HEX_M
 	sha256_init(&ctx);
 	sha256_update(&ctx, len, (const uint8_t *)bytes);
 	sha256_digest(&ctx, sizeof(digest), digest);
-	for (size_t i = 0; i < sizeof(digest); i++)
-		snprintf(hex + 2 * i, 3, "%02x", digest[i]);
+	hex_of(hex, digest, sizeof(digest));
 }
 
 static void fill_head(const struct bill_flags *flags, const char *path,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/cli/child.h"
 
+#include "agent/base/hex.h"
 #include "agent/cli/cli.h"
 
 #include <errno.h>
@@ -290,7 +291,7 @@ int random_hex(char *dst, size_t bytes)
 
 		if (getrandom(&byte, 1, 0) != 1)
 			return -EIO;
-		snprintf(dst + 2 * i, 3, "%02x", byte);
+		hex_of(dst + 2 * i, &byte, 1);
 	}
 	return 0;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/cli/demo_calls.h"
 
+#include "agent/base/hex.h"
 #include "agent/cli/demo_sources.h"
 
 #include <stdio.h>
@@ -326,8 +327,7 @@ static void set_ids(struct demo_calls *d, struct call *call, const struct demo_s
 	memcpy(call->event_id, &high, sizeof(high));
 	memcpy(call->event_id + sizeof(high), &low, sizeof(low));
 	call->attempt = before->attempt + 1;
-	for (size_t i = 0; i < sizeof(before->operation); i++)
-		snprintf(call->operation_id + 2 * i, 3, "%02x", operation[i]);
+	hex_of(call->operation_id, operation, sizeof(before->operation));
 	SET(call->request_id, "req_%016llx", (unsigned long long)draw(d));
 	SET(call->response_id, "resp_%016llx", (unsigned long long)draw(d));
 	if (s->telling == TELL_MESSAGES)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/cli/events.h"
 
+#include "agent/base/hex.h"
 #include "agent/base/money.h"
 #include "agent/cli/events_tags.h"
 #include "exporter/text.h"
@@ -33,8 +34,7 @@ char *events_time_text(char *dst, int64_t us)
 
 char *events_id_text(char *dst, const uint8_t id[16])
 {
-	for (size_t i = 0; i < 16; i++)
-		snprintf(dst + 2 * i, 3, "%02x", id[i]);
+	hex_of(dst, id, 16);
 	return dst;
 }
 

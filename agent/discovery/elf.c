@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/base/hex.h"
 #include "agent/discovery/elf.h"
 
 #include <endian.h>
@@ -348,9 +349,9 @@ void elf_build_id(struct elf *elf, char *dst, size_t size)
 	uint8_t id[20];
 	size_t len = elf_note(elf, "GNU", NT_GNU_BUILD_ID, id, sizeof(id));
 
-	dst[0] = '\0';
-	for (size_t i = 0; i < len && (i + 1) * 2 < size; i++)
-		snprintf(dst + i * 2, 3, "%02x", id[i]);
+	if (len > (size - 1) / 2)
+		len = (size - 1) / 2;
+	hex_of(dst, id, len);
 }
 
 /* The value of the first dynamic entry with that tag; false when there is none. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/exchange/parts.h"
 
+#include "agent/base/hex.h"
 #include "agent/exchange/event_id.h"
 
 #include <stdio.h>
@@ -38,8 +39,7 @@ void attempt_hash_body(struct work *w, struct slice bytes)
 static void set_operation(struct call *c, const struct operation_attempt *attempt)
 {
 	c->attempt = attempt->number;
-	for (size_t i = 0; i < sizeof(attempt->operation_id); i++)
-		snprintf(c->operation_id + 2 * i, 3, "%02x", attempt->operation_id[i]);
+	hex_of(c->operation_id, attempt->operation_id, sizeof(attempt->operation_id));
 }
 
 void attempt_alone(struct call *c, int retries)

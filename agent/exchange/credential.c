@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/base/hex.h"
 #include "agent/exchange/credential.h"
 
 #include <nettle/hmac.h>
@@ -132,8 +133,7 @@ void credential_fingerprint(char dst[FINGERPRINT_DIGITS + 1], struct slice secre
 	hmac_sha256_set_key(&ctx, 32, fingerprint_key);
 	hmac_sha256_update(&ctx, secret.len, (const uint8_t *)secret.ptr);
 	hmac_sha256_digest(&ctx, sizeof(digest), digest);
-	for (size_t i = 0; i < FINGERPRINT_DIGITS / 2; i++)
-		snprintf(dst + 2 * i, 3, "%02x", digest[i]);
+	hex_of(dst, digest, FINGERPRINT_DIGITS / 2);
 	explicit_bzero(&ctx, sizeof(ctx));
 	explicit_bzero(digest, sizeof(digest));
 }

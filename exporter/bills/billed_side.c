@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/base/array.h"
 #include "exporter/bills/sides.h"
 
 #include <errno.h>
@@ -33,21 +34,6 @@ struct loading {
 	struct line line;
 };
 
-static bool grow(void **list, size_t *cap, size_t count, size_t size)
-{
-	size_t more = *cap ? *cap * 2 : 64;
-	void *grown;
-
-	if (count < *cap)
-		return true;
-	grown = reallocarray(*list, more, size);
-	if (!grown)
-		return false;
-	*list = grown;
-	*cap = more;
-	return true;
-}
-
 /* ---- days -------------------------------------------------------------------------------- */
 
 static struct recon_day *day_of(struct loading *l, const char *provider, int64_t day)
@@ -59,7 +45,7 @@ static struct recon_day *day_of(struct loading *l, const char *provider, int64_t
 		if (s->day[i - 1].day == day && !strcmp(s->day[i - 1].provider, provider))
 			return &s->day[i - 1];
 	}
-	if (!grow((void **)&s->day, &s->day_cap, s->days, sizeof(*s->day)))
+	if (!array_room((void **)&s->day, &s->day_cap, s->days, sizeof(*s->day)))
 		return NULL;
 	s->day[s->days] = (struct recon_day){.day = day};
 	snprintf(s->day[s->days].provider, sizeof(s->day[0].provider), "%s", provider);
@@ -75,7 +61,7 @@ static struct held_day *held_of(struct loading *l, const char *provider, const c
 		if (h->day == day && !strcmp(h->provider, provider) && !strcmp(h->account, account))
 			return h;
 	}
-	if (!make || !grow((void **)&l->held, &l->held_cap, l->held_count, sizeof(*l->held)))
+	if (!make || !array_room((void **)&l->held, &l->held_cap, l->held_count, sizeof(*l->held)))
 		return NULL;
 	l->held[l->held_count] = (struct held_day){.day = day};
 	snprintf(l->held[l->held_count].provider, sizeof(l->held[0].provider), "%s", provider);
@@ -197,7 +183,7 @@ static int end_line(struct loading *l)
 	line->open = false;
 	if (s->count == RECON_SUMS_MAX)
 		return -E2BIG;
-	if (!grow((void **)&s->bill, &s->cap, s->count, sizeof(*s->bill)))
+	if (!array_room((void **)&s->bill, &s->cap, s->count, sizeof(*s->bill)))
 		return -ENOMEM;
 	b = &s->bill[s->count++];
 	*b = (struct recon_bill){.has_quantity = line->has_quantity,

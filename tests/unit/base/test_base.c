@@ -8,9 +8,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "agent/base/array.h"
 #include "agent/base/base.h"
 #include "agent/base/clock.h"
 #include "agent/base/counters.h"
+#include "agent/base/hex.h"
 #include "agent/base/loop.h"
 #include "agent/base/log.h"
 #include "agent/usage/call.h"
@@ -40,6 +42,36 @@ static void hex_is_lower_case_and_of_one_length(void **state)
 	assert_false(slice_is_hex(SLICE("09ag"), 4));
 	assert_false(slice_is_hex(SLICE("09a`"), 4));
 	assert_false(slice_is_hex(SLICE("09a:"), 4));
+}
+
+static void bytes_become_hex(void **state)
+{
+	const uint8_t bytes[] = {0x00, 0x9a, 0xff};
+	char hex[7];
+
+	(void)state;
+	hex_of(hex, bytes, sizeof(bytes));
+	assert_string_equal(hex, "009aff");
+	hex_of(hex, bytes, 0);
+	assert_string_equal(hex, "");
+}
+
+static void arrays_grow_and_keep(void **state)
+{
+	size_t cap = 0;
+	int *items = NULL;
+
+	(void)state;
+	for (int i = 0; i < 1000; i++) {
+		assert_true(array_room((void **)&items, &cap, (size_t)i, sizeof(*items)));
+		assert_true(cap > (size_t)i);
+		items[i] = i;
+	}
+	for (int i = 0; i < 1000; i++)
+		assert_int_equal(items[i], i);
+	assert_false(array_room((void **)&items, &cap, cap, SIZE_MAX / 2));
+	assert_int_equal(items[999], 999); /* without memory, what is there stays */
+	free(items);
 }
 
 static void slice_copy_bounds_and_cleans(void **state)
@@ -221,6 +253,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(slices_compare_and_trim),
 		cmocka_unit_test(hex_is_lower_case_and_of_one_length),
+		cmocka_unit_test(bytes_become_hex),
+		cmocka_unit_test(arrays_grow_and_keep),
 		cmocka_unit_test(slice_copy_bounds_and_cleans),
 		cmocka_unit_test(slice_copy_leaves_nothing_that_steers),
 		cmocka_unit_test(clock_formats_rfc3339),
