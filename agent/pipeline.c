@@ -11,6 +11,7 @@
 #include "agent/base/log.h"
 #include "agent/exchange/batch_dates.h"
 #include "agent/exchange/operation.h"
+#include "agent/exchange/privacy.h"
 #include "agent/held.h"
 #include "agent/legs.h"
 #include "agent/runs/run.h"
@@ -28,6 +29,7 @@ struct pipeline {
 	const struct pipeline_ops *ops;
 	void *user;
 	struct exchange_env env;
+	struct privacy privacy;
 	struct provider_table *providers;
 	struct catalog *catalog;
 	struct rules *rules;
@@ -78,7 +80,7 @@ static void note_unknown_role(struct pipeline *p, const struct call *call)
 }
 
 /* A bill names its payer, too. */
-static bool is_opted_out(const struct call *call)
+static bool call_opted_out(const struct call *call)
 {
 	return call->workload.ignored || (call->is_on_behalf && call->on_behalf_of.ignored);
 }
@@ -88,7 +90,7 @@ static void deliver(void *user, struct call *call)
 {
 	struct pipeline *p = user;
 
-	if (is_opted_out(call)) {
+	if (call_opted_out(call)) {
 		counter_add(COUNTER_OPTED_OUT_CALLS, 1);
 		if (p->ops->open)
 			p->ops->open(p->user, -1);
@@ -96,6 +98,8 @@ static void deliver(void *user, struct call *call)
 	}
 	rules_apply(p->rules, call, NULL, NULL);
 	price_call(p->catalog, call);
+	if (p->privacy.minimal)
+		call_minimise(call);
 	p->ops->call(p->user, call, catalog_model_id(p->catalog, call));
 }
 
@@ -111,6 +115,29 @@ static bool complete(void *user, struct call *call)
 
 static const struct held_ops held_ops = {.complete = complete, .release = deliver};
 
+static void on_open(void *user, const struct call *call, uint64_t started_ns, int change)
+{
+	struct pipeline *p = user;
+
+	if (call && change > 0)
+		legs_begin(p->legs, call, started_ns);
+	else if (call)
+		legs_drop(p->legs, call);
+
+	if (p->ops->open)
+		p->ops->open(p->user, change);
+}
+
+/* Nothing of such a process is parsed. What is listed the kernel copies all the same. */
+static bool is_opted_out(struct pipeline *p, const struct conn_id *conn)
+{
+	bool first, out = attribution_opted_out(p->attribution, conn, &first);
+
+	if (first)
+		counter_add(COUNTER_OPTED_OUT_PROCESSES, 1);
+	return out;
+}
+
 static void on_done(void *user, const struct conn_id *conn, uint64_t started_ns, struct call *call)
 {
 	struct pipeline *p = user;
@@ -120,6 +147,10 @@ static void on_done(void *user, const struct conn_id *conn, uint64_t started_ns,
 	if (call->dated_us && call->dated_us < call->started_at_us)
 		call->started_at_us = call->dated_us;
 	attribution_fill(p->attribution, conn, call);
+	if (is_opted_out(p, conn)) { /* known too late: it had been given up meanwhile */
+		on_open(p, call, started_ns, -1);
+		return;
+	}
 	legs_done(p->legs, call, started_ns, started_ns + (uint64_t)call->duration_us * 1000);
 }
 
@@ -151,9 +182,11 @@ static void on_asked(void *user, const struct conn_id *conn, const struct call *
 		return;
 	attribution_fill(p->attribution, conn, &call);
 	(void)attribution_name(p->attribution, &call.workload, &call.tags);
-	if (is_opted_out(&call))
+	if (call_opted_out(&call))
 		return;
 	rules_apply(p->rules, &call, NULL, NULL);
+	if (p->privacy.minimal)
+		call_minimise(&call);
 	p->ops->asked(p->user, &call, catalog_model_id(p->catalog, &call));
 }
 
@@ -162,19 +195,6 @@ static void on_ignored(void *user, const char *provider, enum ignored_reason rea
 	struct pipeline *p = user;
 
 	p->ops->ignored(p->user, provider, reason);
-}
-
-static void on_open(void *user, const struct call *call, uint64_t started_ns, int change)
-{
-	struct pipeline *p = user;
-
-	if (call && change > 0)
-		legs_begin(p->legs, call, started_ns);
-	else if (call)
-		legs_drop(p->legs, call);
-
-	if (p->ops->open)
-		p->ops->open(p->user, change);
 }
 
 static void on_judged(void *user, const struct conn_id *conn, enum judgement judgement,
@@ -217,12 +237,17 @@ int pipeline_new(struct pipeline **out, const struct pipeline_opts *opts)
 	p->env = (struct exchange_env){
 		.providers = opts->providers,
 		.tokenizers = opts->tokenizers,
+		.privacy = &p->privacy,
 		.machine_id = p->machine_id,
 		.boot_id = p->boot_id,
 		.reader_since_ns = opts->reader_since_ns,
 		.ops = &exchange_ops,
 		.user = p,
 	};
+	if (opts->privacy)
+		p->privacy = *opts->privacy;
+	else
+		privacy_init(&p->privacy, false);
 	memcpy(p->env.fingerprint_key, opts->fingerprint_key, sizeof(p->env.fingerprint_key));
 	read_line("/etc/machine-id", p->machine_id, sizeof(p->machine_id));
 	read_line("/proc/sys/kernel/random/boot_id", p->boot_id, sizeof(p->boot_id));
@@ -235,6 +260,7 @@ int pipeline_new(struct pipeline **out, const struct pipeline_opts *opts)
 		pipeline_free(p);
 		return -ENOMEM;
 	}
+	attribution_minimal(p->attribution, p->privacy.minimal);
 	p->env.operations = p->operations;
 	p->env.batch_dates = p->batch_dates;
 	p->providers = opts->providers;
@@ -274,6 +300,11 @@ static void on_opened(void *user, const struct conn_open *open)
 	if (p->ops->metered)
 		p->ops->metered(p->user, open->conn.tgid);
 	attribution_open(p->attribution, open);
+	if (is_opted_out(p, &open->conn)) {
+		counter_add(COUNTER_OPTED_OUT_CONNS, 1);
+		p->ops->judge(p->user, open->conn.tgid, open->conn.ssl, false);
+		return;
+	}
 	conn_table_open(p->conns, &open->conn, open->host, open->now_ns);
 }
 
@@ -281,7 +312,8 @@ static void on_chunk(void *user, const struct chunk *chunk)
 {
 	struct pipeline *p = user;
 
-	conn_table_feed(p->conns, chunk);
+	if (!is_opted_out(p, &chunk->conn))
+		conn_table_feed(p->conns, chunk);
 }
 
 static void on_may_end(void *user, const struct conn_id *conn, uint64_t now_ns)

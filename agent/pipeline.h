@@ -17,6 +17,7 @@
 
 struct cJSON;
 struct pipeline;
+struct privacy;
 
 #define PIPELINE_HINTS_MAX 64 /* hosts whose role is unknown */
 
@@ -48,6 +49,7 @@ struct pipeline_opts {
 	struct provider_table *providers; /* taken */
 	struct catalog *catalog;	  /* taken */
 	struct rules *rules;		  /* the caller's; NULL: there are none */
+	const struct privacy *privacy;	  /* copied; NULL: its default list */
 	uint8_t fingerprint_key[32];
 	int64_t wall_minus_mono_ns;
 	uint64_t reader_since_ns; /* exchange_env's */

@@ -12,6 +12,7 @@
 #include "agent/capture/capture.h"
 #include "agent/courier/client.h"
 #include "agent/discovery/discovery.h"
+#include "agent/exchange/privacy.h"
 #include "agent/pipeline.h"
 #include "agent/privsep/broker.h"
 #include "agent/privsep/sandbox.h"
@@ -256,9 +257,11 @@ static int start_ledger(struct worker *w, uint8_t *fingerprint_key)
 }
 
 static int start_pipeline(struct worker *w, struct catalog *catalog,
-			  struct provider_table *providers, const uint8_t *fingerprint_key)
+			  struct provider_table *providers, const struct privacy *privacy,
+			  const uint8_t *fingerprint_key)
 {
 	struct pipeline_opts opts = {
+		.privacy = privacy,
 		.ops = &pipeline_ops,
 		.user = w,
 		.broker = w->broker,
@@ -396,11 +399,13 @@ static int start_books(struct worker *w)
 	uint8_t fingerprint_key[32];
 	struct provider_table *providers = NULL;
 	struct catalog *catalog = NULL;
-	int code = worker_load_tables(w, &providers, &catalog);
+	struct privacy privacy;
+	int code = worker_load_tables(w, &providers, &catalog, &privacy);
 
 	if (code == EXIT_OK)
 		code = start_ledger(w, fingerprint_key);
-	if (code == EXIT_OK && start_pipeline(w, catalog, providers, fingerprint_key) == 0) {
+	if (code == EXIT_OK &&
+	    start_pipeline(w, catalog, providers, &privacy, fingerprint_key) == 0) {
 		catalog = NULL;
 		providers = NULL;
 	}

@@ -13,6 +13,7 @@
 #include "agent/worker.h"
 
 struct catalog;
+struct privacy;
 struct provider_table;
 
 struct worker {
@@ -62,9 +63,9 @@ void worker_publish_status(struct worker *w);
  * broken one stays away.
  */
 void worker_refresh_config(struct worker *w);
-/* Returns EXIT_OK and both tables, or says why not. */
+/* Returns EXIT_OK and all three tables, or says why not. */
 int worker_load_tables(struct worker *w, struct provider_table **providers,
-		       struct catalog **catalog) TT_MUST_CHECK;
+		       struct catalog **catalog, struct privacy *privacy) TT_MUST_CHECK;
 /* Compiles the patterns of arguments; EXIT_OK, or says why not. */
 int worker_load_arguments(struct worker *w) TT_MUST_CHECK;
 /* Tells the gate in the kernel which hosts to watch, or to leave alone. */

@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "agent/base/counters.h"
+#include "agent/exchange/privacy.h"
 #include "agent/pipeline.h"
 #include "agent/privsep/broker.h"
 #include "exporter/aggregate.h"
@@ -113,7 +114,7 @@ void worker_reload(struct worker *w)
 		counter_add(COUNTER_CONFIG_RELOADS, 1);
 		log_info("reload",
 			 "hosts, prices, rules, patterns of arguments and log level are reloaded; "
-			 "storage, address, capture and metrics options need a restart");
+			 "storage, address, privacy, capture and metrics options need a restart");
 	}
 	argument_patterns_free(arguments);
 	provider_table_free(providers);
@@ -148,11 +149,13 @@ int worker_load_arguments(struct worker *w)
 }
 
 int worker_load_tables(struct worker *w, struct provider_table **providers,
-		       struct catalog **catalog)
+		       struct catalog **catalog, struct privacy *privacy)
 {
 	char err[CATALOG_ERROR_MAX] = "out of memory";
 
-	if (load_providers(providers, w->tables, err, sizeof(err)) < 0 ||
+	if (privacy_load(privacy, w->tables->privacy_profile, w->tables->privacy_keys,
+			 w->tables->privacy_key_count, err, sizeof(err)) < 0 ||
+	    load_providers(providers, w->tables, err, sizeof(err)) < 0 ||
 	    catalog_load(catalog, w->tables->prices_file, w->tables->prices_dir, err, sizeof(err)) <
 		    0)
 		return cli_fail(EXIT_CONFIG, "run", "%s", err);

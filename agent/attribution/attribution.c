@@ -28,6 +28,9 @@ struct known {
 	bool ancestry_read;
 	bool login_known;
 	uint32_t login_uid;
+	bool environ_read; /* as a whole, from there */
+	bool opted_out;
+	bool opting_told;
 	struct workload workload;
 	struct tag *tags;
 	uint32_t tag_count;
@@ -57,6 +60,7 @@ struct attribution {
 	struct program programs[ATTRIBUTION_PROGRAMS]; /* by pid */
 	struct user_name users[USERS_MAX];
 	size_t next_user;
+	bool minimal;
 };
 
 int attribution_new(struct attribution **out, struct broker *broker)
@@ -106,6 +110,11 @@ void attribution_allow_arguments(struct attribution *a, struct argument_patterns
 int attribution_use_courier(struct attribution *a, struct courier_client *client)
 {
 	return container_names_new(&a->names, client);
+}
+
+void attribution_minimal(struct attribution *a, bool minimal)
+{
+	a->minimal = minimal;
 }
 
 /* ---- the table ------------------------------------------------------------------------------ */
@@ -240,14 +249,18 @@ static void want_name(struct attribution *a, const struct workload *w)
 }
 
 /* Adds the tags of an environment to what is kept, and keeps nothing else of it. */
-static void add_environment(struct known *known, struct slice env)
+static void add_environment(const struct attribution *a, struct known *known, struct slice env)
 {
 	struct tags tags = {.count = known->tag_count};
 	struct tag *kept;
 
 	if (known->tag_count)
 		memcpy(tags.item, known->tags, known->tag_count * sizeof(*known->tags));
-	environment_tags(env, &tags);
+	if (a->minimal)
+		environment_own_tags(env, &tags);
+	else
+		environment_tags(env, &tags);
+	known->opted_out |= environment_opts_out(env);
 	if (tags.count == 0)
 		return;
 	kept = malloc(tags.count * sizeof(*kept));
@@ -363,7 +376,8 @@ static void read_environment(struct attribution *a, struct known *known)
 	n = read_proc(a, known->workload.pid, PROC_ENVIRON, text, ENVIRON_MAX);
 	if (n <= 0)
 		return;
-	add_environment(known, (struct slice){text, (size_t)n});
+	add_environment(a, known, (struct slice){text, (size_t)n});
+	known->environ_read = true;
 	explicit_bzero(text, (size_t)n);
 }
 
@@ -410,6 +424,8 @@ static bool read_facts(struct attribution *a, struct known *known)
 	known->cgroup_v1 = fresh.cgroup_v1;
 	known->login_known = fresh.login_known;
 	known->login_uid = fresh.login_uid;
+	known->environ_read = fresh.environ_read;
+	known->opted_out = fresh.opted_out;
 	known->complete = true;
 	want_name(a, &known->workload);
 	read_ancestry(a, known, &stat); /* last: the process itself may end meanwhile */
@@ -475,11 +491,13 @@ void attribution_open(struct attribution *a, const struct conn_open *open)
 		w->exe[0] = '\0'; /* of the program before; it may have moved since, too */
 		set_cgroup(a, known, SLICE(""));
 		known->cgroup_v1 = false;
+		known->environ_read = false;
 	}
 	set_exe(a, w);
 	set_uid(a, w, open->uid);
 	slice_copy(w->comm, sizeof(w->comm), comm);
-	add_environment(known, open->env);
+	if (!known->environ_read) /* else its start is all that the probe has: it says no more */
+		add_environment(a, known, open->env);
 	if (open->cgroup)
 		cgroup_join(open->cgroup, path, sizeof(path));
 	set_probed_cgroup(a, known, slice_of(path));
@@ -523,6 +541,16 @@ static struct known *known_of(struct attribution *a, const struct conn_id *conn)
 	return known;
 }
 
+bool attribution_opted_out(struct attribution *a, const struct conn_id *conn, bool *first)
+{
+	struct known *known = known_find(a, conn->tgid, conn->start_boot_ns / a->tick_ns);
+
+	*first = known && known->opted_out && !known->opting_told;
+	if (*first)
+		known->opting_told = true;
+	return known && known->opted_out;
+}
+
 void attribution_fill(struct attribution *a, const struct conn_id *conn, struct call *call)
 {
 	struct known *known = known_of(a, conn);
@@ -555,8 +583,11 @@ static void take_facts(const struct courier_answer *facts, struct workload *w, s
 
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
 		slice_copy(rows[i].dst, CALL_NAME_MAX, slice_of(facts->text[rows[i].text]));
-	for (uint32_t i = 0; i < facts->tag_count; i++)
+	for (uint32_t i = 0; i < facts->tag_count; i++) {
 		tags_set(tags, slice_of(facts->tag[i].key), slice_of(facts->tag[i].value), TAG_POD);
+		if (!strcmp(facts->tag[i].key, "workload")) /* agent/courier/pods.c */
+			slice_copy(w->owner, sizeof(w->owner), slice_of(facts->tag[i].value));
+	}
 	w->ignored = facts->ignored;
 }
 

@@ -38,6 +38,9 @@ void attribution_allow_arguments(struct attribution *a, struct argument_patterns
  */
 void attribution_prefetch(struct attribution *a, uint32_t tgid);
 
+/* From now on only TOLLTAP_TAGS of environments become tags. */
+void attribution_minimal(struct attribution *a, bool minimal);
+
 /*
  * The program that a process just became, as the kernel told; "" = not told. Used for one that is
  * gone before /proc could be read. The last ATTRIBUTION_PROGRAMS are kept.
@@ -49,6 +52,11 @@ void attribution_open(struct attribution *a, const struct conn_open *open);
 void attribution_exit(struct attribution *a, uint32_t tgid, uint64_t now_ns);
 void attribution_tick(struct attribution *a, uint64_t now_ns);
 
+/*
+ * The process of this connection has opted out (TOLLTAP_IGNORE=1), as far as is known: asks nobody.
+ * True once per process with *first set.
+ */
+bool attribution_opted_out(struct attribution *a, const struct conn_id *conn, bool *first);
 /* Fills call->workload and merges the environment's tags. The container's name may come later. */
 void attribution_fill(struct attribution *a, const struct conn_id *conn, struct call *call);
 /*
@@ -62,8 +70,15 @@ void attribution_each_living(const struct attribution *a, attribution_told *told
 /* The container engine's socket that the courier may not open, or "". */
 const char *attribution_forbidden_socket(const struct attribution *a);
 
-/* Tags of an environment block by allow-list (TOLLTAP_TAGS "k=v,k=v", OTEL_SERVICE_NAME ->
- * service). */
+/*
+ * Tags of an environment block by allow-list: TOLLTAP_TAGS ("k=v,k=v"), OTEL_SERVICE_NAME, some of
+ * OTEL_RESOURCE_ATTRIBUTES, and in a CI job its repository, ref, pull request, run and actor
+ * (docs/attribution.md has the table).
+ */
 void environment_tags(struct slice env, struct tags *tags);
+/* TOLLTAP_TAGS alone. */
+void environment_own_tags(struct slice env, struct tags *tags);
+/* TOLLTAP_IGNORE=1: its calls are not to be metered. */
+bool environment_opts_out(struct slice env);
 
 #endif

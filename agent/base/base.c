@@ -74,6 +74,30 @@ bool slice_copy(char *dst, size_t size, struct slice src)
 	return src.len == 0;
 }
 
+static int hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c |= 0x20;
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+struct slice percent_decode(char *dst, size_t size, struct slice src)
+{
+	struct slice plain = {dst, 0};
+
+	for (size_t i = 0; i < src.len && plain.len < size; i++) {
+		bool coded = src.ptr[i] == '%' && src.len - i > 2 &&
+			     hex_digit(src.ptr[i + 1]) >= 0 && hex_digit(src.ptr[i + 2]) >= 0;
+
+		dst[plain.len++] =
+			coded ? (char)(hex_digit(src.ptr[i + 1]) << 4 | hex_digit(src.ptr[i + 2]))
+			      : src.ptr[i];
+		i += coded ? 2 : 0;
+	}
+	return plain;
+}
+
 void freep(void *p)
 {
 	free(*(void **)p);

@@ -82,6 +82,12 @@ size_t slice_utf8_length(struct slice s);
  */
 bool slice_copy(char *dst, size_t size, struct slice src);
 
+/*
+ * The text with %XX as the byte it stands for, into dst, whose size bounds it; what is no such code
+ * stays. Not cleaned: any byte may come out. Returns dst and how much of it is used.
+ */
+struct slice percent_decode(char *dst, size_t size, struct slice src);
+
 /* Scope-exit release: `_cleanup_(fclosep)` style, each module declares its own helper. */
 #define _cleanup_(fn) __attribute__((cleanup(fn)))
 

@@ -39,6 +39,8 @@
 	  "state=\"muted\",reason=\"server_side\"")                                               \
 	X(CONN_MUTED_NEVER, "tolltap_connections_total", "state=\"muted\",reason=\"never_host\"") \
 	X(CONN_BLIND_UPGRADE, "tolltap_connections_total", "state=\"blind\",reason=\"upgrade\"")  \
+	X(OPTED_OUT_PROCESSES, "tolltap_opted_out_processes_total", "")                           \
+	X(OPTED_OUT_CONNS, "tolltap_opted_out_connections_total", "")                             \
 	X(CONN_EVICTED, "tolltap_connections_evicted_total", "reason=\"table_full\"")             \
 	X(CONN_EVICTED_IDLE, "tolltap_connections_evicted_total", "reason=\"idle\"")              \
 	X(CONN_EVICTED_MEMORY, "tolltap_connections_evicted_total", "reason=\"memory\"")          \

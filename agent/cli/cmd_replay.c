@@ -12,6 +12,7 @@
 #include "agent/capture/capture.h"
 #include "agent/cli/child.h"
 #include "agent/cli/flags.h"
+#include "agent/exchange/privacy.h"
 #include "agent/pipeline.h"
 #include "exporter/ledger.h"
 #include "exporter/secret.h"
@@ -49,9 +50,13 @@ static const struct pipeline_ops replay_ops = {
 static int open_pipeline(struct pipeline **out, const struct config *config, struct replay *replay,
 			 const uint8_t *key, char *err, size_t err_size)
 {
-	struct pipeline_opts opts = {.ops = &replay_ops, .user = replay, .rules = config->rules};
-	int rc = provider_table_new(&opts.providers);
+	struct privacy privacy;
+	struct pipeline_opts opts = {
+		.ops = &replay_ops, .user = replay, .rules = config->rules, .privacy = &privacy};
+	int rc = privacy_load(&privacy, config->privacy_profile, config->privacy_keys,
+			      config->privacy_key_count, err, err_size);
 
+	rc = rc ? rc : provider_table_new(&opts.providers);
 	memcpy(opts.fingerprint_key, key, sizeof(opts.fingerprint_key));
 	for (size_t i = 0; rc == 0 && i < config->provider_host_count; i++)
 		rc = provider_table_add_host(opts.providers, config->provider_hosts[i], err,

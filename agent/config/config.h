@@ -14,7 +14,7 @@
 
 #define CONFIG_HOSTS_MAX      256
 #define CONFIG_ERROR_MAX      1024
-#define CONFIG_OPTIONS_MAX    32
+#define CONFIG_OPTIONS_MAX    48
 #define CONFIG_FILE_BYTES_MAX (1u << 20)
 #define CONFIG_VALUE_MAX      4096
 
@@ -53,7 +53,10 @@ struct config {
 	size_t argv_pattern_count;
 	char *metrics_tags[CONFIG_HOSTS_MAX]; /* --metrics.tag, repeatable */
 	size_t metrics_tag_count;
-	char *metrics_level;	       /* --metrics.level: node, workload, container */
+	char *metrics_level;		      /* --metrics.level: node, workload, container */
+	char *privacy_keys[CONFIG_HOSTS_MAX]; /* --privacy.keep, repeatable */
+	size_t privacy_key_count;
+	char *privacy_profile;	       /* --privacy.profile: standard, minimal */
 	enum log_level log_level;      /* --log.level */
 	int64_t ring_bytes;	       /* --capture.ring-bytes */
 	char *attach;		       /* --capture.attach: auto, session, multi, perf */

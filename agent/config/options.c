@@ -16,6 +16,7 @@
 static const char *const log_levels[] = {"error", "warn", "info", "debug", NULL};
 static const char *const attach_ways[] = {"auto", "session", "multi", "perf", NULL};
 static const char *const return_ways[] = {"auto", "trampoline", "sites", NULL};
+static const char *const privacy_profiles[] = {"standard", "minimal", NULL};
 static const char *const yes_or_no[] = {"yes", "no", NULL};
 static const char *const metrics_levels[] = {"node", "workload", "container", NULL};
 static const char *const rule_modes[] = {"all", "first", NULL};
@@ -74,6 +75,13 @@ const struct option options[] = {
 	{"workload.argv", OPTION_LIST, SCOPE_AGENT, AT(argv_patterns), AT(argv_pattern_count), "",
 	 "none", 0, 0, NULL, "REGEX",
 	 "keep what this matches in command lines, and nothing else of them; repeatable"},
+	{"privacy.keep", OPTION_LIST, SCOPE_AGENT, AT(privacy_keys), AT(privacy_key_count), "",
+	 "ids of traces, sessions, conversations, accounts", 0, 0, NULL,
+	 "header|answer|baggage|body:NAME[=plain|hash|drop]",
+	 "keep this value of requests and answers, and how; repeatable"},
+	{"privacy.profile", OPTION_CHOICE, SCOPE_AGENT, AT(privacy_profile), 0, "standard", "", 0,
+	 0, privacy_profiles, "PROFILE",
+	 "minimal keeps provider, model, tokens, cost, latency and configured tags only"},
 	{"log.level", OPTION_LEVEL, SCOPE_ALL, AT(log_level), 0, "info", "", 0, 0, log_levels,
 	 "LEVEL", "messages on stderr from this level on"},
 	{"capture.ring-bytes", OPTION_POWER2, SCOPE_AGENT, AT(ring_bytes), 0, "16777216", "",
@@ -199,7 +207,10 @@ static bool address_ok(const char *text)
 	return memchr(text, ':', (size_t)(colon - text)) == NULL;
 }
 
-/* The form a list's help promises: HOST, HOST=PROVIDER, the /PATH of a socket, or any REGEX. */
+/*
+ * The form a list's help promises: HOST, HOST=PROVIDER, NAME[=WAY], the /PATH of a socket, or any
+ * REGEX.
+ */
 static bool list_item_ok(const struct option *o, const char *value)
 {
 	size_t host = strcspn(value, "=");
@@ -213,6 +224,8 @@ static bool list_item_ok(const struct option *o, const char *value)
 	if (o->value[0] == '/')
 		return !strcmp(value, "none") ||
 		       (value[0] == '/' && strlen(value) < SOCKET_PATH_MAX);
+	if (strstr(o->value, "[="))
+		return !value[host] || value[host + 1];
 	return strchr(o->value, '=') ? value[host] == '=' && value[host + 1] : !value[host];
 }
 

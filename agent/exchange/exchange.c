@@ -74,7 +74,7 @@ static int begin_work(struct exchange *x, const struct exchange_start *start,
 	    estimate_new(&w->units.estimate, x->env->tokenizers))
 		counter_add(COUNTER_DECODE_MEMORY, 1);
 	w->units.link_key = x->env->fingerprint_key;
-	err = request_body_new(&w->request, &w->call, &w->units, head, w->dialect->request);
+	err = request_body_new(&w->request, x->env, &w->call, &w->units, head, w->dialect->request);
 	if (err == -ENOMEM) {
 		estimate_free(w->units.estimate);
 		free(w);
@@ -200,7 +200,7 @@ void exchange_response_head(struct exchange *x, const struct http_head *head, ui
 	if (!x->work || (head->status && head->status < 200) || x->work->meter || x->work->guess)
 		return;
 	x->work->call.status = head->status;
-	response_head_facts(&x->work->call, head, x->provider->request_id_header);
+	response_head_facts(x->env, &x->work->call, head, x->provider->request_id_header);
 	x->work->grpc_status = grpc_status_read(head);
 	body_begin(x, head);
 }

@@ -16,6 +16,7 @@ struct exchange;
 struct batch_dates;
 struct operation_table;
 struct tokenizers;
+struct privacy;
 struct provider_table;
 
 /* What became of an exchange that yields no row; label of tolltap_requests_ignored_total. */
@@ -67,6 +68,7 @@ struct exchange_env {
 	struct tokenizers *tokenizers;	    /* NULL: nothing is estimated */
 	struct batch_dates *batch_dates;    /* when batches were done; NULL = only where they say */
 	const char *machine_id, *boot_id;   /* part of every event id; NULL = "" */
+	const struct privacy *privacy;	    /* NULL = its default list */
 	uint8_t fingerprint_key[32]; /* per install; keyed hashes of credentials and requests */
 	/* What was written before went to another reader, in part at least; 0 = there was none. */
 	uint64_t reader_since_ns;

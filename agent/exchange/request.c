@@ -4,112 +4,22 @@
 #include "agent/base/counters.h"
 #include "agent/base/money.h"
 #include "agent/decode/decode.h"
+#include "agent/exchange/clients.h"
 #include "agent/exchange/estimate.h"
+#include "agent/exchange/exchange.h"
 #include "agent/exchange/grpc_request.h"
 #include "agent/exchange/multipart.h"
+#include "agent/exchange/privacy.h"
 #include "agent/json/scan.h"
 #include "agent/runs/link.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 /* ---- heads ----------------------------------------------------------------------------------- */
 
-struct header_tag {
-	const char *header;
-	const char *tag;
-};
-
-static const struct header_tag request_tags[] = {
-	{"openai-organization", "openai_organization"},
-	{"openai-project", "openai_project"},
-	{"x-goog-user-project", "gcp_project"},
-	{"x-title", "app"},
-	{"x-openrouter-title", "app"},
-	{"helicone-user-id", "user_id"},
-};
-
-static const struct header_tag response_tags[] = {
-	{"openai-organization", "openai_organization"},
-	{"openai-project", "openai_project"},
-	{"anthropic-organization-id", "anthropic_organization"},
-	{"x-ms-deployment-name", "azure_deployment"},
-	{"x-ms-region", "azure_region"},
-};
-
-/* Session ids that coding agents send; the first one present counts. */
-static const char *const session_headers[] = {"x-claude-code-session-id", "x-session-id",
-					      "session_id", "helicone-session-id"};
-
 /* Where request ids stand when the provider's own header is missing. */
 static const char *const request_id_headers[] = {"x-request-id", "request-id", "apim-request-id"};
-
-#define PROPERTY_PREFIX "Helicone-Property-"
-
-static void set_header_tags(struct call *call, const struct http_head *head,
-			    const struct header_tag *rows, size_t count)
-{
-	for (size_t i = 0; i < count; i++) {
-		struct slice value = http_head_get(head, rows[i].header);
-
-		if (value.len)
-			tags_set(&call->tags, slice_of(rows[i].tag), value, TAG_HEADER);
-	}
-}
-
-static void set_property_tags(struct call *call, const struct http_head *head)
-{
-	struct slice prefix = SLICE(PROPERTY_PREFIX);
-
-	for (size_t i = 0; i < head->count; i++) {
-		struct slice name = head->fields[i].name, value = head->fields[i].value;
-
-		if (name.len > prefix.len && value.len &&
-		    slice_ieq((struct slice){name.ptr, prefix.len}, prefix))
-			tags_set(&call->tags,
-				 (struct slice){name.ptr + prefix.len, name.len - prefix.len},
-				 value, TAG_HEADER);
-	}
-}
-
-/* The product of a User-Agent: what stands before the first space. */
-static void set_client_tag(struct call *call, const struct http_head *head)
-{
-	struct slice agent = http_head_get(head, "user-agent");
-	const char *space = agent.len ? memchr(agent.ptr, ' ', agent.len) : NULL;
-
-	if (space)
-		agent.len = (size_t)(space - agent.ptr);
-	if (agent.len)
-		tags_set(&call->tags, SLICE("client"), agent, TAG_HEADER);
-}
-
-static bool is_lower_hex(struct slice s)
-{
-	for (size_t i = 0; i < s.len; i++) {
-		char c = s.ptr[i];
-
-		if (!(c >= '0' && c <= '9') && !(c >= 'a' && c <= 'f'))
-			return false;
-	}
-	return true;
-}
-
-/* W3C Trace Context: version "-" 32 hex "-" 16 hex "-" flags. */
-static void set_trace(struct call *call, const struct http_head *head)
-{
-	struct slice value = http_head_get(head, "traceparent");
-	struct slice trace, span;
-
-	if (value.len < 55)
-		return;
-	trace = (struct slice){value.ptr + 3, 32};
-	span = (struct slice){value.ptr + 36, 16};
-	if (value.ptr[2] != '-' || value.ptr[35] != '-' || value.ptr[52] != '-' ||
-	    !is_lower_hex(trace) || !is_lower_hex(span))
-		return;
-	slice_copy(call->trace_id, sizeof(call->trace_id), trace);
-	slice_copy(call->span_id, sizeof(call->span_id), span);
-}
 
 static void set_attempt(struct call *call, const struct http_head *head)
 {
@@ -121,21 +31,13 @@ static void set_attempt(struct call *call, const struct http_head *head)
 		call->attempt = (int)retries + 1;
 }
 
-static void set_session(struct call *call, const struct http_head *head)
+void request_head_facts(const struct exchange_env *env, struct call *call,
+			const struct http_head *head)
 {
-	for (size_t i = 0; i < ARRAY_LEN(session_headers) && !call->session_id[0]; i++)
-		slice_copy(call->session_id, sizeof(call->session_id),
-			   http_head_get(head, session_headers[i]));
-}
-
-void request_head_facts(struct call *call, const struct http_head *head)
-{
-	set_trace(call, head);
 	set_attempt(call, head);
-	set_session(call, head);
-	set_header_tags(call, head, request_tags, ARRAY_LEN(request_tags));
-	set_property_tags(call, head);
-	set_client_tag(call, head);
+	privacy_keep_head(env, call, FROM_HEADER, head);
+	if (!env->privacy || !env->privacy->minimal)
+		clients_read(call, head);
 }
 
 /* AWS names the error in the head: "ThrottlingException:http://...". */
@@ -151,7 +53,8 @@ static void set_aws_error(struct call *call, const struct http_head *head)
 			   (struct slice){type.ptr, n});
 }
 
-void response_head_facts(struct call *call, const struct http_head *head, const char *id_header)
+void response_head_facts(const struct exchange_env *env, struct call *call,
+			 const struct http_head *head, const char *id_header)
 {
 	struct slice id = id_header ? http_head_get(head, id_header) : (struct slice){NULL, 0};
 
@@ -159,7 +62,7 @@ void response_head_facts(struct call *call, const struct http_head *head, const 
 		id = http_head_get(head, request_id_headers[i]);
 	slice_copy(call->request_id, sizeof(call->request_id), id);
 	set_aws_error(call, head);
-	set_header_tags(call, head, response_tags, ARRAY_LEN(response_tags));
+	privacy_keep_head(env, call, FROM_ANSWER, head);
 }
 
 /* The authority of an absolute-form target (RFC 9112 3.2.2), or {NULL, 0}. */
@@ -196,8 +99,7 @@ void request_host(struct call *call, const struct http_head *head, const char *h
 enum body_field {
 	BODY_TEXT,
 	BODY_STREAM,
-	BODY_TAG,
-	BODY_METADATA,
+	BODY_VALUE,
 	BODY_USAGE,
 	BODY_CHARACTERS,
 	BODY_LINK,
@@ -207,14 +109,14 @@ enum body_field {
 };
 
 /*
- * offset: where a BODY_TEXT goes in struct call; tag: the name of a BODY_TAG; size: of the text, or
- * as which link (enum run_source) a BODY_TAG or BODY_LINK joins runs.
+ * offset: where a BODY_TEXT goes in struct call; folder: a BODY_VALUE's name without its tail;
+ * size: of the text, or as which link (enum run_source) a BODY_VALUE or BODY_LINK joins runs.
  */
 static const struct body_row {
 	enum body_field field;
 	size_t offset;
 	size_t size;
-	const char *tag;
+	const char *folder;
 } body_rows[] = {
 	{BODY_TEXT, offsetof(struct call, model_requested), CALL_NAME_MAX, NULL},
 	{BODY_TEXT, offsetof(struct call, service_tier), sizeof(((struct call *)0)->service_tier),
@@ -223,16 +125,17 @@ static const struct body_row {
 	 NULL},
 	{BODY_TEXT, offsetof(struct call, speed), sizeof(((struct call *)0)->speed), NULL},
 	{BODY_STREAM, 0, 0, NULL},
-	{BODY_TAG, 0, 0, "user_id"},
-	{BODY_TAG, 0, 0, "safety_identifier"},
-	{BODY_TAG, 0, RUN_BY_RESPONSE, "previous_response_id"},
-	{BODY_METADATA, 0, 0, NULL},
-	{BODY_METADATA, 0, 0, NULL},
-	{BODY_METADATA, 0, 0, NULL},
+	{BODY_VALUE, 0, 0, "user"},
+	{BODY_VALUE, 0, 0, "safety_identifier"},
+	{BODY_VALUE, 0, 0, "prompt_cache_key"},
+	{BODY_VALUE, 0, RUN_BY_RESPONSE, "previous_response_id"},
+	{BODY_VALUE, 0, RUN_BY_CONVERSATION, "conversation"},
+	{BODY_VALUE, 0, RUN_BY_CONVERSATION, "conversation.id"},
+	{BODY_VALUE, 0, 0, "metadata."},
+	{BODY_VALUE, 0, 0, "requestMetadata."},
+	{BODY_VALUE, 0, 0, "labels."},
 	{BODY_USAGE, 0, 0, NULL},
 	{BODY_CHARACTERS, 0, 0, NULL},
-	{BODY_LINK, 0, RUN_BY_CONVERSATION, NULL},
-	{BODY_LINK, 0, RUN_BY_CONVERSATION, NULL},
 	{BODY_LINK, 0, RUN_BY_TOOL_CALL, NULL},
 	{BODY_LINK, 0, RUN_BY_TOOL_CALL, NULL},
 	{BODY_LINK, 0, RUN_BY_TOOL_CALL, NULL},
@@ -258,14 +161,15 @@ static const char *const body_paths[] = {
 	"stream",
 	"user",
 	"safety_identifier",
+	"prompt_cache_key",
 	"previous_response_id",
+	"conversation",
+	"conversation.id",
 	"metadata.**",
 	"requestMetadata.**",
 	"labels.**",
 	"stream_options.include_usage",
 	"input~",
-	"conversation",
-	"conversation.id",
 	"messages[].tool_call_id",
 	"messages[].content[].tool_use_id",
 	"messages[].content[].toolResult.toolUseId",
@@ -294,6 +198,7 @@ static size_t body_path_count(const struct request_units *units)
 }
 
 struct request_body {
+	const struct exchange_env *env;
 	struct call *call;
 	struct request_units *units;
 	bool is_form;
@@ -319,6 +224,16 @@ static void add_link(struct request_body *b, const struct body_row *row, const s
 		link_add(&b->call->asks, b->units->link_key, (enum run_source)row->size, v->text);
 }
 
+/* Its tail is of a "**" alone. */
+static void keep_value(struct request_body *b, const char *folder, const struct json_value *v)
+{
+	char name[PRIVACY_NAME_MAX];
+	int n = snprintf(name, sizeof(name), "%s%.*s", folder, SLICE_FMT(v->tail));
+
+	if (n > 0 && (size_t)n < sizeof(name)) /* longer ones are not listed */
+		privacy_keep_body(b->env, b->call, (struct slice){name, (size_t)n}, v->text);
+}
+
 static void on_value(void *user, const struct json_value *v)
 {
 	struct request_body *b = user;
@@ -335,17 +250,13 @@ static void on_value(void *user, const struct json_value *v)
 		if (!b->call->stream)
 			estimate_stop(b->units->estimate);
 		break;
-	case BODY_TAG:
+	case BODY_VALUE:
 		if (text)
-			tags_set(&b->call->tags, slice_of(row->tag), v->text, TAG_BODY);
+			keep_value(b, row->folder, v);
 		add_link(b, row, v);
 		break;
 	case BODY_LINK:
 		add_link(b, row, v);
-		break;
-	case BODY_METADATA:
-		if (text)
-			tags_set(&b->call->tags, v->tail, v->text, TAG_BODY);
 		break;
 	case BODY_USAGE:
 		b->units->usage_asked = v->type == JSON_TRUE;
@@ -422,14 +333,16 @@ static void on_decoded(void *user, struct slice bytes)
 		b->readable = json_scan_feed(b->scan, bytes) != JSON_BROKEN;
 }
 
-int request_body_new(struct request_body **out, struct call *call, struct request_units *units,
-		     const struct http_head *head, const struct request_field *fields)
+int request_body_new(struct request_body **out, const struct exchange_env *env, struct call *call,
+		     struct request_units *units, const struct http_head *head,
+		     const struct request_field *fields)
 {
 	struct request_body *b = calloc(1, sizeof(*b));
 	int err;
 
 	if (!b)
 		return -ENOMEM;
+	b->env = env;
 	b->call = call;
 	b->units = units;
 	b->readable = true;

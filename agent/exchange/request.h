@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a request says about itself, by allow-list: head fields and the few body fields that are not
- * content (design section 5). Ids, names and tags only; every text is bounded by its field.
+ * What a request says about itself: head fields and the few body fields that are not content
+ * (design section 5). Ids, names and tags only; every text is bounded by its field. Whose values
+ * are kept, and how, is privacy.h's.
  */
 #ifndef TT_REQUEST_H
 #define TT_REQUEST_H
@@ -10,6 +11,7 @@
 #include "agent/usage/call.h"
 
 struct estimate;
+struct exchange_env;
 struct request_body;
 struct request_field;
 
@@ -17,9 +19,11 @@ struct request_field;
 void request_host(struct call *call, const struct http_head *head, const char *hint);
 
 /* Trace, attempt, session and tags of the request's head. */
-void request_head_facts(struct call *call, const struct http_head *head);
+void request_head_facts(const struct exchange_env *env, struct call *call,
+			const struct http_head *head);
 /* Tags and the request id of the answer's head; id_header may be NULL. */
-void response_head_facts(struct call *call, const struct http_head *head, const char *id_header);
+void response_head_facts(const struct exchange_env *env, struct call *call,
+			 const struct http_head *head, const char *id_header);
 
 /* What a request asks for and no answer repeats. */
 struct request_units {
@@ -30,13 +34,13 @@ struct request_units {
 };
 
 /*
- * Reads model, stream, tier, user, metadata and what joins runs from a JSON body, the first four
- * also from a multipart form, what `fields` (of the dialect) has of them from a gRPC message, into
- * call and units, which must outlive it. Coding and form are told by the head. Returns 0, -ENOTSUP,
- * -ENOMEM.
+ * Reads model, stream, tier and what privacy.h lists and what joins runs from a JSON body, the
+ * first three also from a multipart form, what `fields` (of the dialect) has of them from a gRPC
+ * message, into call and units, which must outlive it as env must. Coding and form are told by the
+ * head. Returns 0, -ENOTSUP, -ENOMEM.
  */
-int request_body_new(struct request_body **out, struct call *call, struct request_units *units,
-		     const struct http_head *head,
+int request_body_new(struct request_body **out, const struct exchange_env *env, struct call *call,
+		     struct request_units *units, const struct http_head *head,
 		     const struct request_field *fields) TT_MUST_CHECK;
 void request_body_free(struct request_body *b);
 /* False when the rest says nothing or cannot be read (the end of a form or message, no JSON, a

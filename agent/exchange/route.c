@@ -75,29 +75,12 @@ static void read_session_target(struct work *w, struct slice target)
 	w->is_deployment = w->dialect->session->deployment;
 }
 
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* What a path names, percent-decoded, as the model it means. */
 static void copy_model(const struct provider *p, char dst[CALL_NAME_MAX], struct slice name)
 {
 	char text[CALL_NAME_MAX];
-	struct slice plain = {text, 0};
+	struct slice plain = percent_decode(text, sizeof(text), name);
 
-	for (size_t i = 0; i < name.len && plain.len < sizeof(text); i++) {
-		bool coded = name.ptr[i] == '%' && name.len - i > 2 &&
-			     hex_digit(name.ptr[i + 1]) >= 0 && hex_digit(name.ptr[i + 2]) >= 0;
-
-		text[plain.len++] =
-			coded ? (char)(hex_digit(name.ptr[i + 1]) << 4 | hex_digit(name.ptr[i + 2]))
-			      : name.ptr[i];
-		i += coded ? 2 : 0;
-	}
 	slice_copy(dst, CALL_NAME_MAX, p->model_of ? p->model_of(plain) : plain);
 }
 
@@ -127,6 +110,6 @@ void route_describe(struct exchange *x, struct work *w, const struct api_path *p
 	c->usage.provider_cost_pusd = -1;
 	c->cost.list_pusd = -1;
 	c->cost.cost_pusd = -1;
-	request_head_facts(c, head);
+	request_head_facts(x->env, c, head);
 	credential_read(c, head, x->env->fingerprint_key);
 }

@@ -132,7 +132,7 @@ void session_calls_begin(struct exchange *x, const struct http_head *head)
 		counter_add(COUNTER_DECODE_MEMORY, 1);
 		return;
 	}
-	response_head_facts(&w->call, head, x->provider->request_id_header);
+	response_head_facts(x->env, &w->call, head, x->provider->request_id_header);
 	exchange_count_open(x, -1); /* from here on each call counts for itself */
 }
 

@@ -122,6 +122,61 @@ bool tags_set(struct tags *tags, struct slice key, struct slice value, enum tag_
 	return true;
 }
 
+/* What is not listed goes: also what is added to the record later. */
+#define PART(field)                                                             \
+	{                                                                       \
+		offsetof(struct call, field), sizeof(((struct call *)0)->field) \
+	}
+static const struct {
+	size_t offset, size;
+} minimal_parts[] = {
+	PART(event_id),
+	PART(sub_index),
+	PART(started_at_us),
+	PART(dated_us),
+	PART(duration_us),
+	PART(time_to_first_token_us),
+	PART(provider),
+	PART(role),
+	PART(operation),
+	PART(api),
+	PART(model_requested),
+	PART(model),
+	PART(stream),
+	PART(status),
+	PART(outcome),
+	PART(basis),
+	PART(usage_missing),
+	PART(estimated_by),
+	PART(usage),
+	PART(key),
+	PART(usage_conflict),
+	PART(summed),
+	PART(service_tier),
+	PART(batch),
+	PART(inference_geo),
+	PART(speed),
+	PART(billing_mode),
+	PART(billable),
+	PART(billed_by),
+	PART(collapsed_by),
+	PART(attempt),
+	PART(operation_id),
+	PART(tags),
+	PART(gaps),
+	PART(cost),
+};
+
+void call_minimise(struct call *call)
+{
+	const struct call whole = *call;
+
+	memset(call, 0, sizeof(*call));
+	for (size_t i = 0; i < ARRAY_LEN(minimal_parts); i++)
+		memcpy((char *)call + minimal_parts[i].offset,
+		       (const char *)&whole + minimal_parts[i].offset, minimal_parts[i].size);
+}
+
 void usage_digest(const struct usage *usage, uint8_t digest[16])
 {
 	struct sha256_ctx hash;

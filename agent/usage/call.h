@@ -313,6 +313,12 @@ static inline const struct workload *call_payer(const struct call *call)
 	return call->is_on_behalf ? &call->on_behalf_of : &call->workload;
 }
 
+/*
+ * Leaves of it what privacy.profile=minimal promises: provider, model, tokens, cost and times, what
+ * these depend on or how good they are, its own ids, and its tags. All else is as if unknown.
+ */
+void call_minimise(struct call *call);
+
 /* A hash of what the usage counts; equal usage has an equal one. */
 void usage_digest(const struct usage *usage, uint8_t digest[16]);
 

@@ -25,6 +25,13 @@ KEY = "sk-proj-canaryKey9d2f7a31c4"
 # The demo clients' own keys and prompts, and a word that every answer of the provider holds.
 SECRETS = (CANARY, KEY, "sk-demo-0000", "sk-ant-demo-0000", "hello from ", "lorem")
 PYTHON = ("http.client", "httpx", "requests", "aiohttp")
+# Every header whose value may be kept by default, in a form that is no id; and what is not listed.
+LISTED = ("x-claude-code-session-id", "session-id", "session_id", "x-opencode-session",
+          "vscode-sessionid", "x-session-id", "helicone-session-id", "conversation_id",
+          "openai-organization", "openai-project", "x-goog-user-project")
+NOT_LISTED = ("x-title", "helicone-user-id", "helicone-property-feature", "x-litellm-tags",
+              "cf-aig-metadata", "x-portkey-metadata", "tracestate", "x-stainless-lang",
+              "originator")
 LEVELS = ("error", "warn", "info", "debug")
 
 
@@ -50,19 +57,32 @@ def messages(api):
         {"type": "tool_result", "tool_use_id": CANARY, "content": CANARY}]}]
 
 
+def heads():
+    """A canary in each header of the lists, and in baggage."""
+    yield from ("-H", "baggage: session.id=say %s,user.id=%s,%s=x" % (CANARY, CANARY, CANARY))
+    yield from ("-H", "traceparent: 00-%s-%s-01" % (CANARY.ljust(32, "0"), "b7ad6b7169203331"))
+    for name in LISTED:
+        yield from ("-H", "%s: say %s" % (name, CANARY))
+    for name in NOT_LISTED:
+        yield from ("-H", "%s: %s" % (name, CANARY))
+
+
 def by_curl(provider, api, scenario="plain", flags=(), **body):
     """One call with the canary wherever a client can put it."""
     text = CANARY if api != "embeddings" else [CANARY, CANARY]
     key = {"chat": "messages", "messages": "messages", "completions": "prompt"}.get(api, "input")
-    request = {"model": clients.MODELS[api], "user": "someone", "prompt_name": CANARY,
-               "conversation": {"id": CANARY},
+    request = {"model": clients.MODELS[api], "user": CANARY, "prompt_name": CANARY,
+               "safety_identifier": CANARY, "prompt_cache_key": CANARY,
+               "previous_response_id": "say " + CANARY, "conversation": {"id": "say " + CANARY},
+               "metadata": {"user_id": CANARY, "team": CANARY, CANARY: "x"},
+               "labels": {"team": CANARY}, "requestMetadata": {"team": CANARY},
                key: messages(api) if key == "messages" else text, **body}
     if api == "messages":
         request["max_tokens"] = 9
     clients.curl(provider, api, scenario, body=request, ok=False, env={"SECRET": CANARY},
                  flags=["-H", "Authorization: Bearer " + KEY, "-H", "x-api-key: " + KEY,
                         "-H", "api-key: " + KEY, "-H", "Cookie: session=" + CANARY,
-                        "-H", "X-%s: %s" % (CANARY, CANARY), *flags])
+                        "-H", "X-%s: %s" % (CANARY, CANARY), "-A", CANARY, *heads(), *flags])
 
 
 def every_shape(provider):
@@ -151,6 +171,46 @@ def content_and_keys_stay_in_memory(build):
         check(outputs)
 
 
+def listed_values_are_hashed(build):
+    """Keys that are listed by name, with values that are persons': no word of them is kept."""
+    specs = ["body:user", "body:safety_identifier", "body:metadata.user_id", "header:x-title=hash",
+             "header:helicone-user-id", "baggage:user.id", "header:x-session-id=hash",
+             "body:metadata.team=hash", "header:x-litellm-tags=hash", "baggage:team"]
+    flags = ["-H", "x-session-id: " + CANARY, "-H", "baggage: team=%s@corp.example" % CANARY]
+    with Agent(build, *["--privacy.keep=" + spec for spec in specs]) as agent, \
+            Provider() as provider:
+        by_curl(provider, "chat", flags=flags)
+        rows = agent.wait_rows(1)
+        for tag in ("user_id", "safety_identifier", "app", "team", "x-litellm-tags"):
+            assert rows[0]["tags"][tag].startswith("hash:"), rows[0]["tags"]
+        assert rows[0]["session_id"].startswith("hash:"), rows[0]
+        outputs = [*shown(agent), *left(agent.storage)]
+        agent.stop()
+        check([*outputs, ("stderr", agent.stderr.encode()), *left(agent.storage)])
+
+
+def minimal_keeps_no_trace_of_who(build):
+    """Of a call nothing but provider, model, tokens, cost, times and what TOLLTAP_TAGS says."""
+    with Agent(build, "--privacy.profile=minimal", "--privacy.keep=header:x-team") as agent, \
+            Provider() as provider:
+        clients.curl(provider, flags=["-H", "x-team: blue", "-H", "x-session-id: s-1", "-H",
+                                      "x-title: my-app", "-A", "OpenAI/Python 1.0"],
+                     env={"TOLLTAP_TAGS": "cost_center=42", "GITHUB_ACTIONS": "true",
+                          "GITHUB_REPOSITORY": "octo/hello", "OTEL_SERVICE_NAME": "api"})
+        row = agent.wait_rows(1)[0]
+        assert row["tags"] == {"cost_center": "42", "x-team": "blue"}, row["tags"]
+        assert row["tokens"] and row["cost_usd"] and row["provider"] == "openai", row
+        assert row["workload"] == {} and row["on_behalf_of"] is None, row
+        for key in ("host", "session_id", "trace_id", "response_id", "request_id",
+                    "key_fingerprint"):
+            assert row[key] is None, (key, row[key])
+        words = (b"octo/hello", b"curl", b"api.openai.com", b"my-app", b"openai-python")
+        for name, output in [(n, o) for n, o in left(agent.storage) if n.startswith("ledger")]:
+            for word in words:
+                assert word not in output, (name, word)
+        assert 'comm="curl"' not in agent.get("/metrics")[1]
+
+
 def every_log_level(build):
     for level in LEVELS:
         with Agent(build, "--log.level=" + level) as agent, Provider() as provider:
@@ -205,5 +265,6 @@ def keys_are_wiped_after_use(build):
 
 if __name__ == "__main__":
     sys.exit(main([
-        the_check_finds_what_it_looks_for, content_and_keys_stay_in_memory, every_log_level,
+        the_check_finds_what_it_looks_for, content_and_keys_stay_in_memory,
+        listed_values_are_hashed, minimal_keeps_no_trace_of_who, every_log_level,
         keys_are_wiped_after_use]))

@@ -84,6 +84,8 @@ def bad_input_is_one_line_and_a_code(build):
         assert code == 2 and "storage.pth" in line and "storage.path" in line, line
         code, line = failed(build, "run", storage, web, "--provider.host=nonsense")
         assert code in (2, 3) and "nonsense" in line, line
+        code, line = failed(build, "run", storage, web, "--privacy.keep=body:input")
+        assert code == 3 and "body:input" in line and "metadata" in line, line
         code, line = failed(build, "run", storage, web, "--log.level=loud")
         assert code == 2 and "loud" in line and "debug" in line, line
         config = write("bad.yaml", "storage:\n  path: /x\n  colour: red\n")

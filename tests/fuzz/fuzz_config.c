@@ -6,6 +6,7 @@
  */
 #include "agent/attribution/rules.h"
 #include "agent/config/options.h"
+#include "agent/exchange/privacy.h"
 #include "agent/providers/provider.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -175,6 +176,20 @@ static void check_rules(const struct config *c)
 	}
 }
 
+/* So do keys whose values are kept. */
+static void check_privacy(const struct config *c)
+{
+	struct privacy p;
+	char err[CONFIG_ERROR_MAX] = "";
+
+	if (privacy_load(&p, c->privacy_profile, c->privacy_keys, c->privacy_key_count, err,
+			 sizeof(err)))
+		must_hold(is_one_line(err, sizeof(err)));
+	must_hold(p.count <= PRIVACY_KEYS_MAX);
+	for (size_t i = 0; i < p.count; i++)
+		must_hold(p.keys[i].name[0] && (p.keys[i].place != PLACE_TAG || p.keys[i].tag[0]));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct lines l = {.arg = {copy_of("run", 3), NULL}, .args = 2};
@@ -197,6 +212,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		must_keep_bounds(&c);
 		check_hosts(&c);
 		check_rules(&c);
+		check_privacy(&c);
 	}
 	drop_lines(&l, all, l.args);
 	if (!rc) {

@@ -8,6 +8,7 @@
 #include "agent/base/counters.h"
 #include "agent/base/procfs.h"
 #include "agent/courier/client.h"
+#include "agent/exchange/privacy.h"
 #include "agent/held.h"
 
 #include <errno.h>
@@ -75,13 +76,15 @@ struct bench {
 	char container_id[80];
 	int open;				     /* calls that a row may come of */
 	void (*more)(struct courier_answer *answer); /* that is found; NULL: nothing */
+	struct slice env;			     /* of the next connection's process */
+	size_t judged;
 };
 
 static void on_asked(void *user, const struct call *call, const char *model_id)
 {
 	struct bench *b = user;
 
-	assert_int_equal(call->workload.pid, getpid());
+	assert_int_equal(call->workload.pid, b->minimal ? 0 : getpid());
 	assert_non_null(model_id);
 	slice_copy(b->asked_model, sizeof(b->asked_model), slice_of(model_id));
 	b->asked++;
@@ -119,10 +122,12 @@ static void on_open(void *user, int change)
 
 static void on_judge(void *user, uint32_t tgid, uint64_t ssl, bool watch)
 {
-	(void)user;
-	(void)tgid;
-	(void)ssl;
-	(void)watch;
+	struct bench *b = user;
+
+	assert_int_equal(tgid, getpid());
+	assert_int_equal(ssl, b->next_ssl);
+	assert_false(watch);
+	b->judged++;
 }
 
 static const struct pipeline_ops ops = {
@@ -145,10 +150,13 @@ static uint64_t own_start_ns(void)
 	return stat.start_ticks * (NSEC_PER_SEC / (uint64_t)sysconf(_SC_CLK_TCK));
 }
 
+static const struct privacy *profile; /* of the next bench */
+
 static struct bench *bench_open(const char *cgroup, bool with_courier)
 {
 	static struct bench b;
-	struct pipeline_opts opts = {.ops = &ops, .user = &b, .broker = &b.broker};
+	struct pipeline_opts opts = {
+		.ops = &ops, .user = &b, .broker = &b.broker, .privacy = profile};
 	char err[CATALOG_ERROR_MAX];
 	int fds[2];
 
@@ -204,7 +212,7 @@ static struct conn_id ask_at(struct bench *b, uint64_t end_ns)
 				       .now_ns = end_ns - 1000,
 				       .comm = "app",
 				       .host = "api.openai.com",
-				       .env = {"", 0}};
+				       .env = b->env};
 	char text[1024];
 	int n = snprintf(text, sizeof(text),
 			 "POST /v1/chat/completions HTTP/1.1\r\nHost: api.openai.com\r\n"
@@ -459,6 +467,74 @@ static void rules_see_the_name_and_prices_the_tags(void **state)
 	rules_free(rules);
 }
 
+/* Priced as any other; then who made it, and where to, is gone. */
+static void a_minimal_row_has_no_workload(void **state)
+{
+	static const char env[] = "TOLLTAP_TAGS=team=a\0OTEL_SERVICE_NAME=api";
+	struct privacy minimal;
+	struct workload none = {0};
+	struct bench *b;
+
+	(void)state;
+	privacy_init(&minimal, true);
+	profile = &minimal;
+	b = bench_open("0::/docker/" ID "\n", true);
+	profile = NULL;
+	b->minimal = true;
+	b->env = (struct slice){env, sizeof(env)};
+	call_at(b, START_NS);
+	assert_int_equal(reply(b, COURIER_FOUND, "web"), 1);
+	assert_int_equal(b->rows, 1);
+	bench_close(b);
+	assert_memory_equal(&b->last.workload, &none, sizeof(none));
+	assert_string_equal(b->last.host, "");
+	assert_string_equal(b->last.response_id, "");
+	assert_int_equal(b->last.tags.count, 1);
+	assert_string_equal(b->last.tags.item[0].value, "a");
+	assert_string_equal(b->last.model, "gpt-4o-mini-2024-07-18");
+	assert_string_equal(b->last.provider, "openai");
+	assert_int_equal(b->last.usage.tokens[TOKEN_INPUT_UNCACHED], 1000);
+	assert_int_equal(b->last.duration_us, 0);
+	assert_string_equal(b->last.operation, "chat");
+}
+
+/* Nothing of it is parsed, whatever it sends; it is one process, however often it calls. */
+static void a_process_may_opt_out(void **state)
+{
+	static const struct {
+		const char *env;
+		size_t len;
+		bool out;
+	} cases[] = {
+		{"TOLLTAP_IGNORE=1", 17, true},
+		{"A=1\0TOLLTAP_IGNORE=1", 21, true},
+		{"TOLLTAP_IGNORE=0\0TOLLTAP_IGNORE=1", 34, false},
+		{"TOLLTAP_IGNORE=", 16, false},
+		{"TOLLTAP_IGNORE=1x", 18, false},
+		{"XTOLLTAP_IGNORE=1", 18, false},
+		{"TOLLTAP_IGNORE=1", 16, false}, /* cut */
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct bench *b = bench_open("0::/system.slice/app.service\n", false);
+		uint64_t processes = counter_get(COUNTER_OPTED_OUT_PROCESSES);
+		uint64_t conns = counter_get(COUNTER_OPTED_OUT_CONNS);
+
+		b->env = (struct slice){cases[i].env, cases[i].len};
+		call_at(b, START_NS);
+		call_at(b, START_NS + NSEC_PER_SEC);
+		pipeline_tick(b->pipeline, START_NS + 5 * NSEC_PER_SEC);
+		bench_close(b);
+		assert_int_equal(b->rows, cases[i].out ? 0 : 2);
+		assert_int_equal(b->judged, cases[i].out ? 2 : 0);
+		assert_int_equal(counter_get(COUNTER_OPTED_OUT_PROCESSES) - processes,
+				 cases[i].out);
+		assert_int_equal(counter_get(COUNTER_OPTED_OUT_CONNS) - conns,
+				 cases[i].out ? 2 : 0);
+	}
+}
+
 static void check_times(const struct bench *b, size_t rows, int64_t started_us, int64_t duration_us)
 {
 	assert_int_equal(b->rows, rows);
@@ -554,6 +630,8 @@ int main(void)
 		cmocka_unit_test(no_row_is_lost_to_a_silent_courier),
 		cmocka_unit_test(nothing_waits_where_nothing_is_asked),
 		cmocka_unit_test(rules_see_the_name_and_prices_the_tags),
+		cmocka_unit_test(a_minimal_row_has_no_workload),
+		cmocka_unit_test(a_process_may_opt_out),
 		cmocka_unit_test(work_has_its_own_date),
 		cmocka_unit_test(the_wall_clock_may_be_set),
 	};

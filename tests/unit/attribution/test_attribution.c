@@ -145,6 +145,30 @@ static struct attribution *start(struct broker *b)
 	return a;
 }
 
+/* The probe has the start of an environment: it must not win over all of it. */
+static void the_whole_environment_counts(void **state)
+{
+	static const char start_alone[] = "OTEL_SERVICE_NAME=weaker";
+	char *const env[] = {"OTEL_SERVICE_NAME=weaker", "TOLLTAP_TAGS=service=own",
+			     "TOLLTAP_IGNORE=1", NULL};
+	struct broker b = {0};
+	struct attribution *a = start(&b);
+	pid_t pid = child_start(env);
+	struct conn_open open = opened(pid, start_of(pid), "sleep",
+				       (struct slice){start_alone, sizeof(start_alone)});
+	struct call call = {0};
+	bool first;
+
+	(void)state;
+	attribution_open(a, &open);
+	attribution_fill(a, &open.conn, &call);
+	assert_string_equal(tag_of(&call, "service"), "own");
+	assert_true(attribution_opted_out(a, &open.conn, &first) && first);
+	assert_true(attribution_opted_out(a, &open.conn, &first) && !first);
+	child_end(pid);
+	attribution_free(a);
+}
+
 static void living_process(void **state)
 {
 	char *const env[] = {"TOLLTAP_TAGS=team=a,feature=b", "SECRET=x", NULL};
@@ -562,6 +586,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(living_process),
+		cmocka_unit_test(the_whole_environment_counts),
 		cmocka_unit_test(prefetched_process_is_known_after_its_end),
 		cmocka_unit_test(the_living_are_told_and_the_ended_not),
 		cmocka_unit_test(program_told_by_the_kernel_stands_in_for_proc),

@@ -5,6 +5,8 @@
  */
 #include "stage.h"
 
+#include "agent/exchange/privacy.h"
+
 #define XAI(method) "/xai_api.Chat/" method
 #define LPM(len)    "\0\0\0\0" len
 
@@ -50,13 +52,20 @@ static struct exchange *asked(const char *target)
 
 static void request_and_answer(void **state)
 {
-	struct exchange *x = asked(XAI("GetCompletion"));
+	struct privacy privacy;
+	char err[PRIVACY_ERROR_MAX];
+	struct exchange *x;
 	const struct call *c;
 
 	(void)state;
+	privacy_init(&privacy, false);
+	assert_int_equal(privacy_add(&privacy, "body:user=plain", err, sizeof(err)), 0);
+	env.privacy = &privacy;
+	x = asked(XAI("GetCompletion"));
 	body(x, SLICE(ANSWERED));
 	trailers(x, "grpc-status: 0");
 	c = end(x, MESSAGE_COMPLETE);
+	env.privacy = NULL;
 	expect(c, OUTCOME_OK, BASIS_REPORTED_USAGE, true);
 	assert_string_equal(c->model_requested, "grok-4");
 	assert_string_equal(c->model, "grok-4");
