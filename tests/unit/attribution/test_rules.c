@@ -92,6 +92,11 @@ static struct call sample(void)
 	c.workload.uid = 1000;
 	c.workload.uid_known = true;
 	slice_copy(c.workload.user, sizeof(c.workload.user), SLICE("alice"));
+	slice_copy(c.workload.argv, sizeof(c.workload.argv), SLICE("--queue=mail"));
+	slice_copy(c.workload.login, sizeof(c.workload.login), SLICE("bob"));
+	slice_copy(c.workload.started_by, sizeof(c.workload.started_by), SLICE("ci/github"));
+	slice_copy(c.workload.slice, sizeof(c.workload.slice), SLICE("system.slice"));
+	slice_copy(c.workload.owner, sizeof(c.workload.owner), SLICE("deployment/web"));
 	slice_copy(c.workload.comm, sizeof(c.workload.comm), SLICE("python3"));
 	slice_copy(c.workload.exe, sizeof(c.workload.exe), SLICE("/usr/bin/python3.11"));
 	slice_copy(c.workload.cgroup, sizeof(c.workload.cgroup),
@@ -130,6 +135,11 @@ static void every_fact_can_be_matched(void **state)
 	} facts[] = {
 		{"exe", "/usr/bin/python3.11"},
 		{"comm", "python3"},
+		{"argv", "--queue=mail"},
+		{"login", "bob"},
+		{"started_by", "ci/github"},
+		{"slice", "system.slice"},
+		{"owner", "deployment/web"},
 		{"user", "alice"},
 		{"uid", "1000"},
 		{"cgroup", "/system.slice/ci-payments-7.service"},
@@ -587,7 +597,7 @@ static void bad_rules_say_why(void **state)
 		{{"a b", "=a b"}, "bad name 'a b'"},
 		{{"x"}, "it sets no tag"},
 		{{"x", "?unit", "=a b"}, "unit: no pattern"},
-		{{"x", "?unti", "~exact a", "=a b"}, "unknown fact 'unti'; known: exe comm"},
+		{{"x", "?unti", "~exact a", "=a b"}, "unknown fact 'unti'; known: exe comm argv"},
 		{{"x", "?tag:", "~exact a", "=a b"}, "unknown fact 'tag:'"},
 		{{"x", "?prompt", "~exact a", "=a b"}, "unknown fact 'prompt'"},
 		{{"x", "?unit", "~exact a", "?unit", "~exact b", "=a b"}, "unit: stands twice"},
