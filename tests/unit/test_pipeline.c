@@ -77,6 +77,7 @@ struct bench {
 	int open;				     /* calls that a row may come of */
 	void (*more)(struct courier_answer *answer); /* that is found; NULL: nothing */
 	struct slice env;			     /* of the next connection's process */
+	bool minimal;
 	size_t judged;
 };
 
