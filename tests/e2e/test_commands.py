@@ -175,7 +175,7 @@ def a_retry_joins_its_operation(build):
 
 
 def calls_are_joined_to_runs(build):
-    """a chain of responses over processes, a trace; what tells nothing stays
+    """A chain of responses over processes, a trace; what tells nothing stays
     alone. The sums are those of the events."""
     trace = "4bf92f3577b34da6a3ce929d0e0e4736"
 
