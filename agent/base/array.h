@@ -14,12 +14,14 @@
  */
 static inline TT_MUST_CHECK bool array_room(void **items, size_t *cap, size_t count, size_t size)
 {
-	size_t more = *cap ? 2 * *cap : ARRAY_FIRST;
+	size_t more = *cap ? 2 * *cap : ARRAY_FIRST, bytes;
 	void *grown;
 
 	if (count < *cap)
 		return true;
-	grown = reallocarray(*items, more, size);
+	if (__builtin_mul_overflow(more, size, &bytes)) /* sanitizers would end us for asking */
+		return false;
+	grown = realloc(*items, bytes);
 	if (!grown)
 		return false;
 	*items = grown;

@@ -217,7 +217,7 @@ static void garbage_is_counted_and_nothing_else(void **state)
 	uint64_t invalid = counter_get(COUNTER_COURIER_INVALID);
 	struct courier_request request;
 	struct courier_answer bad;
-	char bytes[2048];
+	char bytes[sizeof(bad) + 512];
 	struct pair p;
 
 	(void)state;

@@ -19,7 +19,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#define QUEUE_CALLS 30000 /* of those here so many may wait at least */
+#define QUEUE_CALLS 28000 /* of those here so many may wait at least */
 
 static char dir[64];
 static char err[LEDGER_ERROR_MAX];
