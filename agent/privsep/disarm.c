@@ -5,10 +5,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#define PARENT_LOOK_MS 20
 
 struct closing {
 	const int *fds;
@@ -41,19 +44,21 @@ static void close_side_by_side(const int *fds, size_t count)
 		pthread_join(threads[--started], NULL);
 }
 
-/* Until the parent has let go of all of them, or has ended: its fds must not be the last. */
-static void wait_for_parent(const int gate[2])
+/*
+ * Until the parent has let go of all of them, or has ended: its fds must not be the last. The end
+ * of the pipe would not tell, as children of other threads may hold it open.
+ */
+static void wait_for_parent(int gate, pid_t parent)
 {
-	char byte;
+	struct pollfd p = {.fd = gate, .events = POLLIN};
 
-	close(gate[1]);
-	while (read(gate[0], &byte, 1) < 0 && errno == EINTR)
+	while (getppid() == parent && poll(&p, 1, PARENT_LOOK_MS) <= 0)
 		;
 }
 
-static void close_in_child(const int *fds, size_t count, const int gate[2])
+static void close_in_child(const int *fds, size_t count, int gate, pid_t parent)
 {
-	wait_for_parent(gate);
+	wait_for_parent(gate, parent);
 	channel_keep_only(fds, count);
 	close_side_by_side(fds, count);
 	_exit(0);
@@ -63,13 +68,13 @@ void disarm_all(const int *fds, size_t count)
 {
 	_cleanup_(closep) int read_end = -1;
 	int gate[2] = {-1, -1};
-	pid_t pid = -1;
+	pid_t parent = getpid(), pid = -1;
 
 	if (count && pipe2(gate, O_CLOEXEC) == 0)
 		pid = fork();
 	read_end = gate[0];
 	if (pid == 0)
-		close_in_child(fds, count, gate);
+		close_in_child(fds, count, read_end, parent);
 	if (pid < 0) {
 		closep(&gate[1]);
 		close_side_by_side(fds, count);
@@ -77,6 +82,8 @@ void disarm_all(const int *fds, size_t count)
 	}
 	for (size_t i = 0; i < count; i++)
 		close(fds[i]); /* not the last: the child has not begun */
+	while (write(gate[1], "", 1) < 0 && errno == EINTR)
+		;
 	close(gate[1]);
 	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
 		;
