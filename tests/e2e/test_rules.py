@@ -73,7 +73,6 @@ def a_call_gets_its_tags(build):
             assert row["tags"]["team"] == "payments", row["tags"]
             assert tags_and_sources(agent, row["event_id"]) == {
                 "openai_project": ("payments-search", "header"),
-                "client": (row["tags"]["client"], "header"),  # of curl's User-Agent
                 "team": ("payments", "rule"),
                 "feature": ("search by curl", "rule"),
                 "previous_response_id": ("resp_body", "body"),
