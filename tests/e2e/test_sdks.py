@@ -77,11 +77,11 @@ def check(build, sdk, count, http=None):
     folder = installed(build)
     with Agent(build) as agent, Server(folder) as server:
         env = dict(os.environ, NODE_EXTRA_CA_CERTS=server.cacert, NODE_NO_WARNINGS="1",
-                   TOLLTAP_TAGS="sdk=%s-%d" % (sdk, os.getpid()))
+                   TOLLTAP_TAGS="tst=%s-%d" % (sdk, os.getpid()))
         done = subprocess.run([node(), "client.mjs", sdk, str(server.port)], cwd=folder, env=env,
                               capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, done.stderr
-        rows = agent.wait_rows(count, 6, lambda row: row["tags"].get("sdk") == env["TOLLTAP_TAGS"][4:])
+        rows = agent.wait_rows(count, 6, lambda row: row["tags"].get("tst") == env["TOLLTAP_TAGS"][4:])
         rows.sort(key=lambda row: row["started_at"])
         for row, truth in zip(rows, server.truths(count)):
             spoken = truth.pop("http")
