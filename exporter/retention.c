@@ -54,7 +54,10 @@ static int open_month_us(sqlite3 *db, int64_t *since_us)
 		rc = sql_prepare(db, &stmt, "SELECT until_us FROM periods WHERE id=?", "i", id);
 		if (rc == SQLITE_OK && sqlite3_step(stmt) == SQLITE_ROW)
 			*since_us = at_us = sqlite3_column_int64(stmt, 0);
+		else
+			rc = SQLITE_ERROR; /* it was there a moment ago: the disk or memory fails */
 		sqlite3_finalize(stmt);
+		stmt = NULL;
 	}
 	return rc;
 }
